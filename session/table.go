@@ -1,0 +1,147 @@
+package session
+
+import (
+	"errors"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrFull is returned when the table holds as many sessions as it may.
+var ErrFull = errors.New("edge full: no room for another session")
+
+const shards = 64
+
+// Table is this edge's live sessions: bounded, in memory, safe for concurrent use.
+type Table struct {
+	max  int64
+	seed maphash.Seed
+	n    atomic.Int64
+	part [shards]struct {
+		mu   sync.RWMutex
+		live map[Key]*Session
+	}
+	bare struct {
+		mu  sync.Mutex
+		ids map[bareKey]ID
+	}
+}
+
+// bareKey finds the session of a listener who sends neither id nor grant.
+type bareKey struct{ tag, group string }
+
+// NewTable makes a table of at most max sessions.
+func NewTable(max int) *Table {
+	t := &Table{max: int64(max), seed: maphash.MakeSeed()}
+	for i := range t.part {
+		t.part[i].live = make(map[Key]*Session)
+	}
+	t.bare.ids = make(map[bareKey]ID)
+	return t
+}
+
+func (t *Table) shard(k Key) int {
+	return int(maphash.Comparable(t.seed, k) % shards)
+}
+
+// Get finds a live session.
+func (t *Table) Get(k Key) (*Session, bool) {
+	p := &t.part[t.shard(k)]
+	p.mu.RLock()
+	s, ok := p.live[k]
+	p.mu.RUnlock()
+	return s, ok
+}
+
+// Admit returns the live session of that key, or makes s live. fresh tells which. [ErrFull] if there is no room.
+// Of bare sessions there is one per tag and group: whoever comes second gets the first one's.
+// The session it returns has been touched.
+func (t *Table) Admit(s *Session, now time.Time) (live *Session, fresh bool, err error) {
+	tag, bare := bareTag(s.Key.ID)
+	if !bare {
+		return t.admit(s, now)
+	}
+	t.bare.mu.Lock()
+	defer t.bare.mu.Unlock()
+	b := bareKey{tag, s.Key.Group}
+	if id, ok := t.bare.ids[b]; ok {
+		if live, ok := t.Get(Key{id, s.Key.Group}); ok {
+			live.Touch(now)
+			return live, false, nil
+		}
+	}
+	live, fresh, err = t.admit(s, now)
+	if err == nil {
+		t.bare.ids[b] = live.Key.ID
+	}
+	return live, fresh, err
+}
+
+func (t *Table) admit(s *Session, now time.Time) (live *Session, fresh bool, err error) {
+	p := &t.part[t.shard(s.Key)]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if old, ok := p.live[s.Key]; ok {
+		old.Touch(now)
+		return old, false, nil
+	}
+	if t.n.Add(1) > t.max {
+		t.n.Add(-1)
+		return nil, false, ErrFull
+	}
+	s.Touch(now)
+	p.live[s.Key] = s
+	return s, true, nil
+}
+
+// Bare is the id of the live bare session with that tag in the group.
+func (t *Table) Bare(tag, group string) (ID, bool) {
+	t.bare.mu.Lock()
+	defer t.bare.mu.Unlock()
+	id, ok := t.bare.ids[bareKey{tag, group}]
+	return id, ok
+}
+
+// Remove forgets a session.
+func (t *Table) Remove(k Key) {
+	p := &t.part[t.shard(k)]
+	p.mu.Lock()
+	if _, ok := p.live[k]; ok {
+		delete(p.live, k)
+		t.n.Add(-1)
+	}
+	p.mu.Unlock()
+	if tag, ok := bareTag(k.ID); ok {
+		t.bare.mu.Lock()
+		if b := (bareKey{tag, k.Group}); t.bare.ids[b] == k.ID {
+			delete(t.bare.ids, b)
+		}
+		t.bare.mu.Unlock()
+	}
+}
+
+// Full reports whether another session would find no room.
+func (t *Table) Full() bool { return t.n.Load() >= t.max }
+
+// Len is the number of live sessions.
+func (t *Table) Len() int { return int(t.n.Load()) }
+
+// Sweep forgets the sessions that idle says have gone, and returns how many.
+func (t *Table) Sweep(idle func(*Session) bool) int {
+	var gone []Key
+	for i := range t.part {
+		p := &t.part[i]
+		p.mu.RLock()
+		for k, s := range p.live {
+			if idle(s) {
+				gone = append(gone, k)
+			}
+		}
+		p.mu.RUnlock()
+	}
+	for _, k := range gone {
+		t.Remove(k)
+	}
+	return len(gone)
+}
