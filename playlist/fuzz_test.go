@@ -1,0 +1,118 @@
+package playlist
+
+import (
+	"net/url"
+	"testing"
+	"time"
+)
+
+// FuzzSplice holds the properties of a splice for any input, and that nothing panics.
+func FuzzSplice(f *testing.F) {
+	for _, c := range loadCases(f) {
+		f.Add(c.in, c.base.RequestURI())
+		f.Add(c.out, c.base.RequestURI())
+	}
+	f.Fuzz(func(t *testing.T, in []byte, path string) {
+		base, err := url.Parse("http://packager:8000" + path)
+		if err != nil || base.Host != "packager:8000" || base.User != nil {
+			base = nil
+		}
+		if base == nil { // a path at the edge would mean nothing the second time
+			if doc, err := Parse(in, nil); err == nil {
+				doc.Plan(prefixMapper(samePlace), true).Splice(nil, &Additions{Session: "s", Grant: "g"})
+			}
+			return
+		}
+		if _, err := Parse(in, base); err != nil {
+			return
+		}
+		checkProperties(t, in, base)
+		doc, _ := Parse(in, base)
+		doc.Plan(prefixMapper(samePlace), true).Splice(nil, &Additions{Session: "s", Grant: "g"})
+	})
+}
+
+// FuzzGroup feeds two versions of a playlist and asks for all that they name: no panic, no empty span, no span
+// worth more than the segment, and the same position as long as the playlist does not begin anew.
+func FuzzGroup(f *testing.F) {
+	for _, c := range loadCases(f) {
+		f.Add(c.in, c.out, int64(10), int64(500), int64(1000))
+	}
+	f.Fuzz(func(t *testing.T, a, b []byte, from, to, total int64) {
+		base := &url.URL{Scheme: "http", Host: "packager:8000", Path: "/live/index.m3u8"}
+		now := time.Unix(1_700_000_000, 0)
+		g := NewGroup()
+		for i, body := range [][]byte{a, b, a} {
+			doc, err := Parse(body, base)
+			if err != nil || doc.Media == nil {
+				continue
+			}
+			g.Update("p", RoleVariant, doc.Media, now.Add(time.Duration(i)*time.Minute))
+			g.Update("q", Role(i%3), doc.Media, now.Add(time.Duration(i)*time.Minute))
+			for j := range doc.Media.Segments {
+				s := &doc.Media.Segments[j]
+				checkLocate(t, g, s.Resource, from, to, total)
+				for k := range s.Parts {
+					checkLocate(t, g, s.Parts[k].Resource, from, to, total)
+				}
+			}
+		}
+	})
+}
+
+func checkLocate(t *testing.T, g *Group, resource string, from, to, total int64) {
+	for _, path := range []string{"p", "q"} {
+		spans, _, known := g.Locate(path, resource, from, to, total, nil)
+		if !known {
+			t.Fatalf("%s is not known", path)
+		}
+		for _, s := range spans {
+			if s.To <= s.From || s.Worth < 0 || s.Worth > maxDuration*2 || s.Axis == 0 {
+				t.Fatalf("Locate(%s, %d, %d, %d): %+v", resource, from, to, total, s)
+			}
+		}
+	}
+	if resource != "" {
+		if _, _, ok := g.Find(resource); !ok {
+			t.Fatalf("%s is not found", resource)
+		}
+	}
+}
+
+// FuzzStripQuery holds that stripping is stable, and that what it leaves was there.
+func FuzzStripQuery(f *testing.F) {
+	for _, q := range []string{"", "a=1", "earshot=1", "&earshot=1&", "a=b;c=d&earshot", "%65arshot=1&a=%zz", "CMCD=x&&"} {
+		f.Add(q)
+	}
+	f.Fuzz(func(t *testing.T, q string) {
+		once := StripQuery(q, SessionParam, GrantParam, CMCDParam)
+		if twice := StripQuery(once, SessionParam, GrantParam, CMCDParam); twice != once {
+			t.Fatalf("%q, then %q", once, twice)
+		}
+		if len(once) > len(q) {
+			t.Fatalf("%q from %q", once, q)
+		}
+		if StripQuery(q) != q {
+			t.Fatalf("%q changed without names", q)
+		}
+	})
+}
+
+// FuzzNumbers holds the ranges of what the number readers believe.
+func FuzzNumbers(f *testing.F) {
+	for _, s := range []string{"6.006", "1e308", "-1", "NaN", "99999999999", "75232@0", "2026-01-02T03:04:05.678+01:00"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if d := parseSeconds(b); d < 0 || d > maxDuration {
+			t.Fatal(d)
+		}
+		if n := parseNumber(b); n < 0 || n > maxNumber {
+			t.Fatal(n)
+		}
+		if l, o, _, _ := parseRange(b); l < 0 || o < 0 || l > maxNumber || o > maxNumber {
+			t.Fatal(l, o)
+		}
+		parseDateTime(b)
+	})
+}
