@@ -1,0 +1,72 @@
+package listen
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"earshot/session"
+)
+
+// Save brings what the journal held to the store; what the store does not take, to the spill file. Call it before the
+// Book runs. When both fail the journal's files are kept for the next start.
+func (r *Recovered) Save(ctx context.Context, j *Journal, store Store, spill *Spill) (stored int, err error) {
+	events := r.Events()
+	for len(events) > 0 {
+		batch := events[:min(len(events), maxBatch)]
+		n, err := store.Append(ctx, batch)
+		if err != nil {
+			if spillErr := spill.Append(events); spillErr != nil {
+				j.keep = true
+				return stored, fmt.Errorf("recover journal: %w; and %w", err, spillErr)
+			}
+			return stored, nil
+		}
+		stored += n
+		events = events[len(batch):]
+	}
+	return stored, nil
+}
+
+// Restore opens the accounts that were heard since since, with what they have been given of the timeline, so that what a
+// player fetches again after a restart is not counted again.
+func (b *Book) Restore(r *Recovered, since time.Time) {
+	for i := range r.Accounts {
+		old := &r.Accounts[i]
+		if old.LastMS < since.UnixMilli() {
+			continue
+		}
+		a := b.Account(old.Who)
+		a.mu.Lock()
+		a.covered = old.covered
+		a.startMS, a.lastMS = old.StartMS, old.LastMS
+		a.reason = old.reason
+		a.mu.Unlock()
+	}
+}
+
+// ending tells whether a session has been heard since t, and if it has ended, why.
+func (b *Book) ending(k session.Key, t time.Time) (heard bool, reason Reason) {
+	if a, ok := b.Find(k); ok {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.lastMS >= t.UnixMilli(), a.reason
+	}
+	b.endedMu.Lock()
+	defer b.endedMu.Unlock()
+	reason = b.ended[k]
+	delete(b.ended, k)
+	return false, reason
+}
+
+// remember keeps why a session ended until it is finalised.
+func (b *Book) remember(k session.Key, reason Reason) {
+	b.endedMu.Lock()
+	defer b.endedMu.Unlock()
+	if len(b.ended) < maxRemembered {
+		b.ended[k] = reason
+	}
+}
+
+// maxRemembered bounds the reasons kept while the store does not let sessions be finalised.
+const maxRemembered = 100_000

@@ -1,0 +1,210 @@
+package listen
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Placer tells what a body's bytes are on the session's media timeline. It is called with the account locked, from
+// the settling loop or at the body's end: it must not block.
+type Placer interface {
+	// Metered tells whether the body counts: media does, keys and playlists do not. ok is false while that
+	// cannot be told; the bytes wait.
+	Metered() (yes, ok bool)
+
+	// Place appends to dst the spans that a piece of the body holds. ok is false while that cannot be told; the
+	// same bytes are asked for again, with what was sent meanwhile.
+	Place(dst []Span, p Piece) (spans []Span, ok bool)
+}
+
+// Piece is the bytes [From, To) of a body.
+type Piece struct {
+	From, To int64
+	Total    int64 // length of the body; −1 while it is unknown
+	Over     bool  // nothing follows: what Total is now it stays
+}
+
+// Transfer meters one body on its way to one listener. Wrote is called by the one goroutine that sends it, and
+// costs an atomic add; the rest happens when the account is settled.
+type Transfer struct {
+	// Set at construction.
+	account *Account
+	stream  string
+	offset  int64 // ms behind live
+	placer  Placer
+	unsent  func() int64
+
+	written atomic.Int64
+
+	// Guarded by account.mu.
+	length int64 // of the body; −1 unknown
+	bytes  int64 // counted so far
+	placed int64 // placed on the timeline so far
+	seenMS int64 // when it was settled last
+	end    ending
+}
+
+type ending uint8
+
+const (
+	running ending = iota
+	sending        // all handed to the kernel; some of it may be unsent
+	whole          // all has left
+	broken         // the connection broke: what the kernel held is lost
+)
+
+// Body says what a Transfer sends.
+type Body struct {
+	Stream string        // stream key
+	Length int64         // bytes the body is to have; −1 unknown
+	Offset time.Duration // behind live
+	Placer Placer
+
+	// Unsent tells how many of the bytes written the kernel still holds unsent; nil where that cannot be known.
+	// It is called at any time until the transfer is over, and must not block.
+	Unsent func() int64
+}
+
+// Open begins to meter a body. The caller must Finish it.
+func (a *Account) Open(b Body) *Transfer {
+	a = a.lock()
+	t := &Transfer{account: a, stream: b.Stream, offset: b.Offset.Milliseconds(), placer: b.Placer,
+		unsent: b.Unsent, length: b.Length, seenMS: a.book.now().UnixMilli()}
+	a.transfers = append(a.transfers, t)
+	a.busy.Add(1)
+	a.mu.Unlock()
+	return t
+}
+
+// Wrote notes that n more bytes of the body were handed to the kernel.
+func (t *Transfer) Wrote(n int64) { t.written.Add(n) }
+
+// Written is how many bytes of the body were handed to the kernel.
+func (t *Transfer) Written() int64 { return t.written.Load() }
+
+// Finish says that no more will be written: the body was sent whole, or failed says that it was cut. What the
+// kernel holds is settled as it leaves, until [Transfer.Gone].
+func (t *Transfer) Finish(failed bool) {
+	if failed {
+		t.finish(broken)
+		return
+	}
+	t.finish(sending)
+}
+
+// Gone says that the connection is no more: what the kernel holds unsent now will never arrive. It does nothing to a
+// transfer that is over.
+func (t *Transfer) Gone() { t.finish(broken) }
+
+// Arrived says that the listener has it all: he has asked for the next thing on the same connection.
+func (t *Transfer) Arrived() { t.finish(whole) }
+
+func (t *Transfer) finish(end ending) {
+	a := t.account
+	a.mu.Lock()
+	if t.end < whole {
+		if t.end = end; end == sending && t.length < 0 {
+			t.length = t.written.Load()
+		}
+		if end == whole {
+			t.unsent = nil
+		}
+		a.settle(a.book.now())
+	}
+	a.mu.Unlock()
+	a.book.kick(a)
+}
+
+// Cancel forgets what was metered but not yet settled, for a body that never began.
+func (t *Transfer) Cancel() {
+	t.written.Store(0)
+	t.finish(broken)
+}
+
+// settle credits what has left since the last time; done when nothing can follow. The caller holds account.mu.
+func (t *Transfer) settle(now time.Time) (credited, done bool) {
+	left := t.left()
+	count, known := t.placer.Metered()
+	if known && !count {
+		return false, t.end > sending
+	}
+	bytes, spans := int64(0), []Span(nil)
+	if known && left > t.bytes {
+		bytes, t.bytes = left-t.bytes, left
+	}
+	if left > t.placed {
+		var space [8]Span
+		placed, ok := t.placer.Place(space[:0], Piece{t.placed, left, t.length, t.end == whole})
+		if ok {
+			spans, t.placed = placed, left
+		}
+	}
+	nowMS := now.UnixMilli()
+	if bytes > 0 || len(spans) > 0 {
+		t.account.credit(t, bytes, spans, t.seenMS, nowMS)
+		credited = true
+	}
+	t.seenMS = nowMS
+	return credited, t.end > sending && t.bytes >= left && t.placed >= left
+}
+
+// left is how many bytes of the body have left the edge for certain. Once a transfer is over it stays what it was.
+func (t *Transfer) left() int64 {
+	left := t.written.Load()
+	if t.end == whole {
+		return left
+	}
+	if t.unsent != nil {
+		left = max(left-t.unsent(), t.bytes, t.placed)
+	}
+	switch {
+	case t.end == broken:
+		t.written.Store(left)
+		t.end, t.unsent = whole, nil
+	case t.end == sending && left == t.written.Load():
+		t.end, t.unsent = whole, nil
+	}
+	return left
+}
+
+// Live places a body without an end on the clock of its own stream: the writer says with each write how far
+// the media has come. It is safe for one writer and the settling loop.
+type Live struct {
+	axis uint64
+
+	mu    sync.Mutex
+	bytes int64 // written up to pos
+	pos   int64 // ns on the axis
+
+	atBytes, atPos int64 // settled up to
+}
+
+// NewLive makes a Placer for a body that begins at media position pos (ns) of the axis.
+func NewLive(axis uint64, pos int64) *Live { return &Live{axis: axis, pos: pos, atPos: pos} }
+
+// Wrote notes that n more bytes were written, after which the media stands at pos (ns).
+func (l *Live) Wrote(n, pos int64) {
+	l.mu.Lock()
+	l.bytes += n
+	l.pos = pos
+	l.mu.Unlock()
+}
+
+// Metered says yes: all of it is media.
+func (l *Live) Metered() (yes, ok bool) { return true, true }
+
+// Place interpolates between the last settled point and the last write.
+func (l *Live) Place(dst []Span, p Piece) ([]Span, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	pos := l.pos
+	if ahead := l.bytes - l.atBytes; p.To < l.bytes && ahead > 0 {
+		pos = l.atPos + int64(float64(l.pos-l.atPos)*(float64(p.To-l.atBytes)/float64(ahead)))
+	}
+	if pos > l.atPos {
+		dst = append(dst, Span{Axis: l.axis, From: l.atPos, To: pos, Worth: pos - l.atPos})
+		l.atBytes, l.atPos = p.To, pos
+	}
+	return dst, true
+}
