@@ -1,0 +1,215 @@
+package relay
+
+import (
+	"context"
+	"hash/fnv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"earshot/listen"
+)
+
+// State is what the upstream of a hub is at.
+type State string
+
+// The states there are.
+const (
+	Idle         State = "idle"         // nobody listens
+	Connecting   State = "connecting"   // the first attempt
+	Up           State = "up"           // audio arrives
+	Reconnecting State = "reconnecting" // it was up, and somebody still listens
+	Failed       State = "failed"       // no origin served it, and nobody listens
+)
+
+// holdOff is how long the failure of all origins is answered from memory.
+const holdOff = 250 * time.Millisecond
+
+// Hub is one mount: its source, its ring and its listeners.
+type Hub struct {
+	// Set at construction.
+	relay   *Relay
+	mount   Mount
+	metrics *mountMetrics
+	axis    uint64
+	beat    *beat
+	ring    *ring
+
+	received atomic.Int64 // bytes from the source, ever
+	codec    atomic.Pointer[string]
+	title    atomic.Pointer[title] // what arrives now
+
+	mu        sync.Mutex
+	closed    bool
+	listeners map[*listener]struct{}
+	joined    int // ever; spreads listeners over the turns
+	waiting   int // in Open
+	state     State
+	since     time.Time
+	changed   chan struct{} // closed at the next change of state
+	up        *upstream     // nil while nobody listens
+	last      *upstream     // that there was: the next one waits for it to be done
+	linger    *time.Timer
+	info      Info
+	known     bool           // info holds something
+	rounds    int            // in which all origins failed
+	err       *UpstreamError // of the last such round; nil once one is up
+	failed    time.Time      // when that was
+	end       int64          // ns: where the media of the last run ended
+}
+
+func newHub(r *Relay, m Mount, closed bool) *Hub {
+	h := &Hub{relay: r, mount: m, metrics: r.opt.Metrics.mount(m.Key), axis: axisOf(m.Key), beat: newBeat(),
+		listeners: make(map[*listener]struct{}), state: Idle, since: time.Now(), changed: make(chan struct{}), closed: closed}
+	h.ring = newRing(m, h.beat.nudge)
+	h.linger = time.AfterFunc(time.Hour, h.lingered)
+	h.linger.Stop()
+	return h
+}
+
+// axisOf is the media axis of a stream, the same on every edge and after every restart.
+func axisOf(key string) uint64 {
+	f := fnv.New64a()
+	f.Write([]byte("icy\x00"))
+	f.Write([]byte(key))
+	return f.Sum64()
+}
+
+// Open sees to it that the source is connected and its format known, and tells it. It waits no longer than ctx; many
+// who wait share one attempt. It fails with [ErrFull], [ErrClosed], [ErrTimeout] when ctx or the origins' time is
+// over, or an [*UpstreamError] when no origin serves the stream.
+func (h *Hub) Open(ctx context.Context) (Info, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	rounds := h.rounds
+	h.waiting++
+	defer h.stopWaiting()
+	for {
+		if err := h.refusal(); err != nil {
+			return Info{}, err
+		}
+		switch {
+		case h.state == Up, h.state == Reconnecting && h.err == nil:
+			return h.info, nil
+		case h.err != nil && (h.state == Reconnecting || h.rounds != rounds || time.Since(h.failed) < holdOff):
+			return Info{}, h.err
+		}
+		h.start()
+		if err := h.await(ctx); err != nil {
+			return Info{}, err
+		}
+	}
+}
+
+// await waits for a change of state, with mu given up meanwhile.
+func (h *Hub) await(ctx context.Context) error {
+	changed := h.changed
+	h.mu.Unlock()
+	defer h.mu.Lock()
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		if context.Cause(ctx) == context.DeadlineExceeded {
+			return ErrTimeout
+		}
+		return context.Cause(ctx)
+	}
+}
+
+func (h *Hub) stopWaiting() {
+	h.waiting--
+	h.rest()
+}
+
+// refusal is why nobody may join. The caller holds mu.
+func (h *Hub) refusal() error {
+	if h.closed {
+		return ErrClosed
+	}
+	if h.mount.MaxListeners > 0 && len(h.listeners) >= h.mount.MaxListeners {
+		return ErrFull
+	}
+	return nil
+}
+
+// Peek is what was last known of the stream, without asking the origin.
+func (h *Hub) Peek() (Info, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.info, h.known
+}
+
+// wanted tells whether anybody needs the source. The caller holds mu.
+func (h *Hub) wanted() bool { return len(h.listeners)+h.waiting > 0 }
+
+// start begins to connect, if that is not under way. The caller holds mu.
+func (h *Hub) start() {
+	h.linger.Stop()
+	if h.up == nil && !h.closed {
+		up := newUpstream(h, h.last)
+		h.up, h.last = up, up
+		h.setState(Connecting)
+		h.relay.running.Go(up.run)
+		h.relay.running.Go(func() { h.beat.run(up.ctx) })
+	}
+}
+
+// rest lets the source linger when nobody needs it. The caller holds mu.
+func (h *Hub) rest() {
+	if h.up != nil && !h.wanted() {
+		h.linger.Reset(h.relay.opt.Linger)
+	}
+}
+
+// lingered lets the source go.
+func (h *Hub) lingered() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.up != nil && !h.wanted() {
+		h.stop(Idle)
+	}
+}
+
+// stop lets the source go and forgets its audio: it would be old when the next listener comes. The caller holds mu.
+func (h *Hub) stop(s State) {
+	h.up.cancel()
+	h.up = nil
+	h.ring.reset()
+	h.title.Store(nil)
+	h.setState(s)
+}
+
+// setState is called with mu held.
+func (h *Hub) setState(s State) {
+	if s != h.state {
+		h.state, h.since = s, time.Now()
+	}
+	h.metrics.setUp(s == Up)
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
+
+// endAll ends every listener. The caller holds mu.
+func (h *Hub) endAll(reason listen.Reason) {
+	for l := range h.listeners {
+		l.end(reason)
+	}
+	h.beat.all()
+}
+
+// close ends the hub for good.
+func (h *Hub) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return
+	}
+	h.closed = true
+	h.linger.Stop()
+	h.endAll(listen.Drain)
+	if h.up != nil {
+		h.stop(Idle)
+	}
+	h.setState(Idle)
+}

@@ -1,0 +1,67 @@
+package relay
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"earshot/listen"
+)
+
+// Join is a listener who joins.
+type Join struct {
+	// Conn is the listener's connection, whole: nobody else reads, writes or closes it once Join has succeeded.
+	// Wrappers with a NetConn method, such as tls.Conn, are looked through.
+	Conn    net.Conn
+	Pending []byte // goes first and is not metered: the head of the answer, if the caller has not written it
+	MetaInt int    // audio bytes between metadata blocks; 0: none
+	Account *listen.Account
+	Stream  string // stream key on the account
+
+	// OnLeave, if not nil, is called once, when the meter is settled and the connection closed. Shutdown waits for it.
+	OnLeave func(listen.Reason)
+}
+
+// Join hands a connection to the hub and returns. The listener gets whole frames from the burst on, until he leaves or
+// is cut. On an error ([ErrFull], [ErrClosed]) the connection stays the caller's.
+func (h *Hub) Join(j Join) error {
+	if j.Conn == nil || j.Account == nil {
+		return errors.New("join without a connection or an account")
+	}
+	l := newListener(h, j)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err := h.refusal(); err != nil {
+		return err
+	}
+	h.joined++
+	l.turn = h.joined % turns
+	l.cursor = h.ring.join()
+	h.listeners[l] = struct{}{}
+	h.metrics.setListeners(len(h.listeners))
+	h.start()
+	h.relay.running.Go(l.run)
+	return nil
+}
+
+func newListener(h *Hub, j Join) *listener {
+	l := &listener{hub: h, conn: j.Conn, sock: socketOf(j.Conn), account: j.Account, onLeave: j.OnLeave,
+		metaInt: max(0, j.MetaInt), metaLeft: max(0, j.MetaInt), looked: time.Now()}
+	if len(j.Pending) > 0 {
+		l.pending = j.Pending
+	}
+	l.meter = meter{account: j.Account, stream: j.Stream, axis: h.axis, sock: l.sock}
+	return l
+}
+
+// left forgets a listener who is gone.
+func (h *Hub) left(l *listener, reason listen.Reason) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.listeners, l)
+	h.metrics.setListeners(len(h.listeners))
+	if reason != listen.Left {
+		h.relay.opt.Metrics.cut(reason)
+	}
+	h.rest()
+}

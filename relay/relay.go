@@ -1,0 +1,158 @@
+// Package relay carries ICY streams: one connection to the source of each mount however many listen, a ring of
+// its audio in memory, and listeners who are nothing but cursors into that ring.
+//
+// The road of a byte: a [Hub] reads its source, takes the metadata out of the audio, cuts the audio into chunks of
+// whole frames, each with its place on the media timeline and the title that was on when it arrived, and appends
+// them to the ring. That costs the same for one listener or ten thousand: nobody is told. Listeners are woken by the
+// clock, in turns, and send what has come since in one large write. A listener who cannot follow is cut, with a
+// typed reason; neither the source nor any other listener ever waits for him.
+//
+// [Hub.Join] takes a connection over for good: the relay writes, meters and closes it. How it does so is its own
+// affair.
+package relay
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// Options of a Relay. Zero values take the defaults in brackets.
+type Options struct {
+	Log       *slog.Logger
+	Metrics   *Metrics
+	UserAgent string // [earshot/1]. Shoutcast serves a page instead of audio to one that begins with Mozilla
+
+	Linger         time.Duration // [15s] that a source is kept after the last listener
+	ConnectTimeout time.Duration // [10s] to connect to a source, with TLS
+	HeaderTimeout  time.Duration // [15s] for the head of its answer and the first of its audio
+	StallTimeout   time.Duration // [30s] without a byte, after which a source is given up
+	WriteStall     time.Duration // [30s] that a listener may take for one write. He is cut after half as much again at the latest
+
+	// Dial connects to sources; nil is a net.Dialer.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+func (o Options) withDefaults() Options {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&o.Linger, 15 * time.Second},
+		{&o.ConnectTimeout, 10 * time.Second},
+		{&o.HeaderTimeout, 15 * time.Second},
+		{&o.StallTimeout, 30 * time.Second},
+		{&o.WriteStall, 30 * time.Second},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "earshot/1"
+	}
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
+	}
+	return o
+}
+
+// Relay is the hubs of an edge.
+type Relay struct {
+	// Set at construction.
+	opt    Options
+	tls    *tls.Config     // for https sources; nil: the roots of the system
+	ctx    context.Context // ends every source
+	cancel context.CancelFunc
+
+	running sync.WaitGroup // every goroutine of the relay
+
+	mu     sync.Mutex
+	hubs   map[string]*Hub
+	closed bool
+}
+
+// New makes a Relay with no hubs. Shutdown ends it.
+func New(opt Options) *Relay {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Relay{opt: opt.withDefaults(), ctx: ctx, cancel: cancel, hubs: make(map[string]*Hub)}
+}
+
+// Mount is one stream: where it comes from and how it is relayed.
+type Mount struct {
+	Key          string        // stream key
+	Origins      []string      // URLs, http or https, in failover order; user:password@ is sent as Basic auth
+	Burst        int64         // [64 KiB] of recent audio with which a listener begins
+	Rewind       time.Duration // [1m] of audio kept
+	MaxListeners int           // 0: no limit
+}
+
+func (m Mount) withDefaults() Mount {
+	if m.Burst <= 0 {
+		m.Burst = 64 << 10
+	}
+	if m.Rewind <= 0 {
+		m.Rewind = time.Minute
+	}
+	return m
+}
+
+// Hub is the hub of a mount, made when it is first asked for. A hub keeps the mount it was made with.
+func (r *Relay) Hub(m Mount) *Hub {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h, ok := r.hubs[m.Key]; ok {
+		return h
+	}
+	h := newHub(r, m.withDefaults(), r.closed)
+	r.hubs[m.Key] = h
+	return h
+}
+
+// Each calls f for every hub until it returns false, in no order.
+func (r *Relay) Each(f func(*Hub) bool) {
+	for _, h := range r.all() {
+		if !f(h) {
+			return
+		}
+	}
+}
+
+func (r *Relay) all() []*Hub {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	hubs := make([]*Hub, 0, len(r.hubs))
+	for _, h := range r.hubs {
+		hubs = append(hubs, h)
+	}
+	return hubs
+}
+
+// Shutdown ends every listener (listen.Drain), closes the sources and waits until all that ran has ended, or ctx has.
+// Hubs refuse with [ErrClosed] from then on.
+func (r *Relay) Shutdown(ctx context.Context) error {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	for _, h := range r.all() {
+		h.close()
+	}
+	r.cancel()
+	done := make(chan struct{})
+	go func() {
+		r.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
