@@ -7,6 +7,7 @@ package gate
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"earshot/session"
@@ -90,6 +91,9 @@ func (g *Gate) Admit(r Request) Verdict {
 	if issued.IsZero() {
 		issued = now
 	}
+	// What the table keeps must not keep the request's head alive, which may be a thousand times larger.
+	r.Key.ID = session.ID(strings.Clone(string(r.Key.ID)))
+	r.Listener.Agent = strings.Clone(r.Listener.Agent)
 	s, fresh, err := g.table.Admit(&session.Session{Key: r.Key, Kind: r.Kind, Listener: r.Listener, Issued: issued}, now)
 	if err != nil {
 		return g.refuse(Verdict{Code: EdgeFull, RetryAfter: fullRetry})

@@ -112,8 +112,7 @@ func (b *Book) Start(who Who) {
 	who = who.clip(b.opt.Edge)
 	seq := b.seq.Add(1)
 	e := Event{ID: b.eventID(seq), FromMS: now, TimeMS: now, Who: who, Stream: who.Key.Group}
-	if b.opt.Recorder.Take(e) {
-		b.opt.Journal.note(e)
+	if b.take(e) {
 		return
 	}
 	// The recorder is full: the event waits as an open slice, as everything else does then.
@@ -245,9 +244,18 @@ func (b *Book) runRewinder(ctx context.Context) {
 
 func (b *Book) rewindShard(shard int, now time.Time) {
 	for _, a := range b.accounts(shard, nil) {
-		a.rewind(now, b.opt.Recorder.Take)
+		a.rewind(now, b.take)
 		b.drop(a, now.Add(-b.opt.Idle))
 	}
+}
+
+// take hands a closed slice to the recorder, and to the journal as it is now: what that had of it may be half a second old.
+func (b *Book) take(e Event) bool {
+	if !b.opt.Recorder.Take(e) {
+		return false
+	}
+	b.opt.Journal.note(e)
+	return true
 }
 
 // drop closes an account that has heard nothing since t.

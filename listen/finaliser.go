@@ -33,9 +33,10 @@ func (f *Finaliser) Run(ctx context.Context) {
 	tick := time.NewTicker(min(max(f.Idle/10, 100*time.Millisecond), 15*time.Second))
 	defer tick.Stop()
 	var pruned time.Time
+	failing := false
 	for {
-		if err := f.Once(ctx); err != nil && ctx.Err() == nil {
-			f.Log.Warn("idle sessions wait to be finalised", "err", err)
+		if err := f.Once(ctx); ctx.Err() == nil {
+			failing = f.tell(failing, err)
 		}
 		if now := time.Now(); now.Sub(pruned) >= pruneEvery {
 			pruned = now
@@ -49,6 +50,17 @@ func (f *Finaliser) Run(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// tell logs that finalising fails when it begins to, and that it works when it does again: a full disk lasts for many turns.
+func (f *Finaliser) tell(failing bool, err error) bool {
+	switch {
+	case err != nil && !failing:
+		f.Log.Warn("idle sessions wait to be finalised", "err", err)
+	case err == nil && failing:
+		f.Log.Info("idle sessions are finalised again")
+	}
+	return err != nil
 }
 
 // Once finalises every session that is idle now.

@@ -8,22 +8,29 @@ import (
 	"earshot/session"
 )
 
-// Save brings what the journal held to the store; what the store does not take, to the spill file. Call it before the
-// Book runs. When both fail the journal's files are kept for the next start.
+// Save brings what an earlier process left in the spill file and in the journal to the store; what the store does not take, to
+// the spill file. The spill file goes first: its events are whole, where the journal may hold an earlier state of the same ones, and the
+// store keeps what it gets first. Call it before the Book runs. When both fail the journal's files are kept for the next start.
 func (r *Recovered) Save(ctx context.Context, j *Journal, store Store, spill *Spill) (stored int, err error) {
-	events := r.Events()
-	for len(events) > 0 {
-		batch := events[:min(len(events), maxBatch)]
+	save := func(batch []Event) error {
 		n, err := store.Append(ctx, batch)
-		if err != nil {
-			if spillErr := spill.Append(events); spillErr != nil {
-				j.keep = true
-				return stored, fmt.Errorf("recover journal: %w; and %w", err, spillErr)
-			}
-			return stored, nil
-		}
 		stored += n
-		events = events[len(batch):]
+		return err
+	}
+	events := r.Events()
+	err = spill.Replay(maxBatch, save)
+	for err == nil && len(events) > 0 {
+		batch := events[:min(len(events), maxBatch)]
+		if err = save(batch); err == nil {
+			events = events[len(batch):]
+		}
+	}
+	if err == nil || len(events) == 0 {
+		return stored, nil
+	}
+	if spillErr := spill.Append(events); spillErr != nil {
+		j.keep = true
+		return stored, fmt.Errorf("recover journal: %w; and %w", err, spillErr)
 	}
 	return stored, nil
 }

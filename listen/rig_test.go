@@ -44,6 +44,12 @@ const (
 // start makes a rig on dir and runs it. Every rig of a test gets another boot.
 func start(t *testing.T, dir, boot string) *rig {
 	t.Helper()
+	return startWith(t, dir, boot, func(*rig) {})
+}
+
+// startWith changes the rig before it runs.
+func startWith(t *testing.T, dir, boot string, change func(*rig)) *rig {
+	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	r := &rig{t: t, dir: dir}
 	var err error
@@ -65,6 +71,7 @@ func start(t *testing.T, dir, boot string) *rig {
 	r.book = listen.NewBook(listen.Options{Edge: "edge", Slice: slice, Idle: idle, Log: log, Recorder: r.recorder, Journal: r.journal}, boot)
 	r.book.Restore(r.recovered, time.Now().Add(-idle))
 	r.finaliser = &listen.Finaliser{Store: r.db, Book: r.book, Idle: idle, Minimum: minimum, Log: log}
+	change(r)
 	r.run()
 	return r
 }
