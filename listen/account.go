@@ -16,18 +16,19 @@ type Account struct {
 
 	busy atomic.Int32 // transfers not settled to their end; the tick visits only accounts with some
 
-	mu        sync.Mutex
-	covered   coverage
-	meters    []meter
-	transfers []*Transfer
-	bytes     int64
-	media     int64 // ns
-	lastMS    int64 // Unix ms of the last byte; on a new account, of its making
-	startMS   int64
-	reason    Reason
-	closed    bool   // the book has let go of it
-	unwritten bool   // changed since the journal last wrote it
-	file, ref uint64 // the journal file that knows it, and its number there
+	mu          sync.Mutex
+	covered     coverage
+	meters      []meter
+	transfers   []*Transfer
+	bytes       int64
+	media       int64 // ns
+	lastMS      int64 // Unix ms of the last byte; on a new account, of its making
+	startMS     int64
+	reason      Reason
+	finalisedMS int64  // of lastMS when the session was finalised last; 0: it was not
+	closed      bool   // the book has let go of it
+	unwritten   bool   // changed since the journal last wrote it
+	file, ref   uint64 // the journal file that knows it, and its number there
 }
 
 // meter is the open slice of one stream of the session.
@@ -73,29 +74,38 @@ func (a *Account) Snapshot() Snapshot {
 // Close notes why the session ended. It does not end it: a session is over when it has been idle.
 func (a *Account) Close(reason Reason) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.reason = reason
 	a.unwritten = true
-	a.mu.Unlock()
+	if a.closed {
+		a.book.remember(a.who.Key, reason)
+	}
 }
 
-// settle moves what has left the edge since the last time into the open slices. It reports whether anything
-// changed.
-func (a *Account) settle(now time.Time) (changed bool) {
-	kept := a.transfers[:0]
-	for _, t := range a.transfers {
-		credited, done := t.settle(now)
-		changed = changed || credited
-		if !done {
-			kept = append(kept, t)
+// settle moves what has left the edge since the last time into the open slices; for the last time if nothing more will be
+// learned of what the bytes are. The caller holds mu.
+func (a *Account) settle(now time.Time, last bool) {
+	for i := 0; i < len(a.transfers); {
+		t := a.transfers[i]
+		credited, done := t.settle(now, last)
+		a.unwritten = a.unwritten || credited
+		if done {
+			a.remove(t)
+		} else {
+			i++
 		}
 	}
-	if gone := len(a.transfers) - len(kept); gone > 0 {
-		clear(a.transfers[len(kept):])
-		a.transfers = kept
-		a.busy.Add(int32(-gone))
-	}
-	a.unwritten = a.unwritten || changed
-	return changed
+}
+
+// remove forgets a transfer that is over; the last one takes its place. The caller holds mu.
+func (a *Account) remove(t *Transfer) {
+	end := len(a.transfers) - 1
+	moved := a.transfers[end]
+	a.transfers[t.index], moved.index = moved, t.index
+	a.transfers[end] = nil
+	a.transfers = a.transfers[:end]
+	t.index = -1
+	a.busy.Add(-1)
 }
 
 // credit adds bytes and spans of a transfer to the open slice of its stream. The caller holds mu.
@@ -105,7 +115,7 @@ func (a *Account) credit(t *Transfer, bytes int64, spans []Span, fromMS, timeMS 
 		if s.To <= s.From {
 			continue
 		}
-		if fresh := a.covered.add(s.Axis, s.From, s.To); fresh > 0 {
+		if fresh := a.covered.add(interval{s.Axis, s.From, s.To, timeMS}); fresh > 0 {
 			media += worth(s, fresh)
 		}
 	}
@@ -156,10 +166,10 @@ const maxMeters = 32
 
 // rewind closes the open slices into events and hands them to take, which must not block. What take refuses stays
 // open and grows on. Nothing is heard: no event.
-func (a *Account) rewind(now time.Time, take func(Event) bool) {
+func (a *Account) rewind(now time.Time, last bool, take func(Event) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.settle(now)
+	a.settle(now, last)
 	for i := range a.meters {
 		m := &a.meters[i]
 		if m.seq == 0 || !take(a.event(m)) {
@@ -176,7 +186,8 @@ func (a *Account) event(m *meter) Event {
 		Bytes: m.bytes, MediaMS: m.media / int64(time.Millisecond), Offset: m.offset}
 }
 
-// closeIfIdle closes the account if it has nothing open and has heard nothing since t.
+// closeIfIdle closes the account if it has nothing open and has heard nothing since t. The book is to remember why it
+// ended until the session is finalised, if it has not been yet.
 func (a *Account) closeIfIdle(t time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -189,6 +200,9 @@ func (a *Account) closeIfIdle(t time.Time) bool {
 		}
 	}
 	a.closed = true
+	if a.reason != "" && a.finalisedMS < a.lastMS {
+		a.book.remember(a.who.Key, a.reason)
+	}
 	return true
 }
 

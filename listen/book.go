@@ -214,7 +214,7 @@ func (b *Book) settleAll() {
 	b.Each(func(a *Account) bool {
 		if a.busy.Load() > 0 {
 			a.mu.Lock()
-			a.settle(now)
+			a.settle(now, false)
 			a.mu.Unlock()
 		}
 		b.opt.Journal.write(a)
@@ -244,7 +244,8 @@ func (b *Book) runRewinder(ctx context.Context) {
 
 func (b *Book) rewindShard(shard int, now time.Time) {
 	for _, a := range b.accounts(shard, nil) {
-		a.rewind(now, b.take)
+		a.rewind(now, false, b.take)
+		b.kick(a) // the store has the event soon: what it covers must be in the journal by then, or after a kill it would be heard twice
 		b.drop(a, now.Add(-b.opt.Idle))
 	}
 }
@@ -265,16 +266,13 @@ func (b *Book) drop(a *Account, t time.Time) {
 	defer p.mu.Unlock()
 	if a.closeIfIdle(t) {
 		delete(p.accounts, a.who.Key)
-		if a.reason != "" {
-			b.remember(a.who.Key, a.reason)
-		}
 	}
 }
 
 // flush closes every slice into an event, whatever the recorder holds already.
 func (b *Book) flush() {
 	b.Each(func(a *Account) bool {
-		a.rewind(b.now(), b.opt.Recorder.push)
+		a.rewind(b.now(), true, b.opt.Recorder.push)
 		return true
 	})
 }

@@ -1,6 +1,10 @@
 package listen
 
-import "sort"
+import (
+	"cmp"
+	"slices"
+	"sort"
+)
 
 // maxIntervals bounds what one session remembers. A live listener needs one interval; each seek adds one.
 const maxIntervals = 512
@@ -9,14 +13,16 @@ const maxIntervals = 512
 type interval struct {
 	axis     uint64
 	from, to int64
+	touched  int64 // Unix ms when it grew last
 }
 
 // coverage is what of a group's timeline a session has been given: disjoint intervals that do not touch,
-// sorted by axis and position. When there are too many the lowest of the axis is forgotten.
+// sorted by axis and position. When there are too many the one that grew longest ago is forgotten.
 type coverage []interval
 
-// add covers [from, to) and returns how much of it was not covered before, in units of the axis.
-func (c *coverage) add(axis uint64, from, to int64) (fresh int64) {
+// add covers a piece and returns how much of it was not covered before, in units of the axis.
+func (c *coverage) add(piece interval) (fresh int64) {
+	axis, from, to := piece.axis, piece.from, piece.to
 	if to <= from {
 		return 0
 	}
@@ -31,7 +37,7 @@ func (c *coverage) add(axis uint64, from, to int64) (fresh int64) {
 		fresh -= max(0, min(to, s[j].to)-max(from, s[j].from))
 		lo, hi = min(lo, s[j].from), max(hi, s[j].to)
 	}
-	joined := interval{axis, lo, hi}
+	joined := interval{axis, lo, hi, piece.touched}
 	if j > i {
 		s[i] = joined
 		*c = append(s[:i+1], s[j:]...)
@@ -41,28 +47,31 @@ func (c *coverage) add(axis uint64, from, to int64) (fresh int64) {
 	copy(s[i+1:], s[i:])
 	s[i] = joined
 	if len(s) > maxIntervals {
-		s = forgetLowest(s, i)
+		s = slices.Delete(s, oldest(s), oldest(s)+1)
 	}
 	*c = s
 	return fresh
 }
 
-// forgetLowest drops the lowest interval of the axis that s[keep] is on, or of the first axis if that is the
-// one just added.
-func forgetLowest(s coverage, keep int) coverage {
-	k := sort.Search(len(s), func(k int) bool { return s[k].axis >= s[keep].axis })
-	if k == keep {
-		if k = 0; keep == 0 {
-			k = len(s) - 1
+// oldest is the index of the interval that grew longest ago; of several, the lowest.
+func oldest(s []interval) int {
+	k := 0
+	for i := range s {
+		if s[i].touched < s[k].touched {
+			k = i
 		}
 	}
-	return append(s[:k], s[k+1:]...)
+	return k
 }
 
-// newest returns up to n intervals, the highest of each axis first come, for the journal.
+// newest returns the up to n intervals that grew last, for the journal: what a player could fetch again.
 func (c coverage) newest(n int) []interval {
 	if len(c) <= n {
 		return c
 	}
-	return c[len(c)-n:]
+	kept := slices.Clone(c)
+	slices.SortFunc(kept, func(a, b interval) int {
+		return cmp.Or(cmp.Compare(b.touched, a.touched), cmp.Compare(b.axis, a.axis), cmp.Compare(b.from, a.from))
+	})
+	return kept[:n]
 }

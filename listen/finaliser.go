@@ -79,6 +79,9 @@ func (f *Finaliser) Once(ctx context.Context) error {
 				return err
 			}
 			f.Metrics.closed(outcome)
+			if f.Book != nil {
+				f.Book.finalised(closing)
+			}
 		}
 		if len(keys) < finaliseBatch {
 			return nil

@@ -171,6 +171,7 @@ func (j *Journal) flush(b *Book) {
 			j.rotate(b)
 		}
 		if j.file == nil {
+			j.dropNotes() // the recorder has them, and the next file begins with what it has
 			return
 		}
 	}
@@ -184,6 +185,12 @@ func (j *Journal) takeNotes() {
 	j.mu.Lock()
 	j.out.buf = append(j.out.buf, j.notes.buf...)
 	j.notes.buf = j.notes.buf[:0]
+	j.mu.Unlock()
+}
+
+func (j *Journal) dropNotes() {
+	j.mu.Lock()
+	j.notes.buf = nil
 	j.mu.Unlock()
 }
 
@@ -354,7 +361,7 @@ func (r *Recovered) read(path string) error {
 		}
 		i, ok := byRef[ref]
 		if !ok {
-			return fmt.Errorf("%w: it speaks of account %d, which it has not named", errTorn, ref)
+			return nil // of an account that it has not named
 		}
 		r.Accounts[i].take(kind, p, r)
 		return nil
@@ -373,7 +380,7 @@ func (a *RecoveredAccount) take(kind frameKind, p *payload, r *Recovered) {
 		a.covered = a.covered[:0]
 		for n := p.uint(); n > 0 && !p.bad; n-- {
 			axis, from, length := p.uint(), p.int(), p.int()
-			a.covered.add(axis, from, from+length)
+			a.covered.add(interval{axis, from, from + length, a.LastMS})
 		}
 	}
 }

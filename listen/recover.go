@@ -41,6 +41,7 @@ func (b *Book) Restore(r *Recovered, since time.Time) {
 	for i := range r.Accounts {
 		old := &r.Accounts[i]
 		if old.LastMS < since.UnixMilli() {
+			b.remember(old.Who.Key, old.reason)
 			continue
 		}
 		a := b.Account(old.Who)
@@ -61,18 +62,37 @@ func (b *Book) ending(k session.Key, t time.Time) (heard bool, reason Reason) {
 	}
 	b.endedMu.Lock()
 	defer b.endedMu.Unlock()
-	reason = b.ended[k]
-	delete(b.ended, k)
-	return false, reason
+	return false, b.ended[k]
 }
 
-// remember keeps why a session ended until it is finalised.
+// finalised lets go of why sessions ended: it is in their rows.
+func (b *Book) finalised(closing []Closing) {
+	for _, c := range closing {
+		if a, ok := b.Find(c.Key); ok {
+			a.mu.Lock()
+			a.finalisedMS = a.lastMS
+			a.mu.Unlock()
+		}
+		b.endedMu.Lock()
+		delete(b.ended, c.Key)
+		b.endedMu.Unlock()
+	}
+}
+
+// remember keeps why a session ended until it is finalised. When there are too many, any one makes room.
 func (b *Book) remember(k session.Key, reason Reason) {
+	if reason == "" {
+		return
+	}
 	b.endedMu.Lock()
 	defer b.endedMu.Unlock()
-	if len(b.ended) < maxRemembered {
-		b.ended[k] = reason
+	if len(b.ended) >= maxRemembered {
+		for other := range b.ended {
+			delete(b.ended, other)
+			break
+		}
 	}
+	b.ended[k] = reason
 }
 
 // maxRemembered bounds the reasons kept while the store does not let sessions be finalised.

@@ -82,7 +82,9 @@ func (s *Spill) Replay(batch int, store func([]Event) error) error {
 		}
 		who := p.who()
 		e := p.slice()
-		e.Who = who
+		if e.Who = who; p.bad {
+			return nil
+		}
 		if events = append(events, e); len(events) < batch {
 			return nil
 		}

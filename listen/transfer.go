@@ -10,7 +10,7 @@ import (
 // the settling loop or at the body's end: it must not block.
 type Placer interface {
 	// Metered tells whether the body counts: media does, keys and playlists do not. ok is false while that
-	// cannot be told; the bytes wait.
+	// cannot be told; the bytes wait, and count if it never can.
 	Metered() (yes, ok bool)
 
 	// Place appends to dst the spans that a piece of the body holds. ok is false while that cannot be told; the
@@ -23,6 +23,8 @@ type Piece struct {
 	From, To int64
 	Total    int64 // length of the body; −1 while it is unknown
 	Over     bool  // nothing follows: what Total is now it stays
+	Whole    bool  // nothing follows, and nothing was cut off
+	Last     bool  // it is asked for the last time: say what can be said
 }
 
 // Transfer meters one body on its way to one listener. Wrote is called by the one goroutine that sends it, and
@@ -38,7 +40,9 @@ type Transfer struct {
 	written atomic.Int64
 
 	// Guarded by account.mu.
+	index  int   // in account.transfers; −1 when it is over
 	length int64 // of the body; −1 unknown
+	ended  bool  // it was written to its end
 	bytes  int64 // counted so far
 	placed int64 // placed on the timeline so far
 	seenMS int64 // when it was settled last
@@ -71,6 +75,7 @@ func (a *Account) Open(b Body) *Transfer {
 	a = a.lock()
 	t := &Transfer{account: a, stream: b.Stream, offset: b.Offset.Milliseconds(), placer: b.Placer,
 		unsent: b.Unsent, length: b.Length, seenMS: a.book.now().UnixMilli()}
+	t.index = len(a.transfers)
 	a.transfers = append(a.transfers, t)
 	a.busy.Add(1)
 	a.mu.Unlock()
@@ -83,60 +88,67 @@ func (t *Transfer) Wrote(n int64) { t.written.Add(n) }
 // Written is how many bytes of the body were handed to the kernel.
 func (t *Transfer) Written() int64 { return t.written.Load() }
 
-// Finish says that no more will be written: the body was sent whole, or failed says that it was cut. What the
-// kernel holds is settled as it leaves, until [Transfer.Gone].
+// Finish says that no more will be written: the body was sent to its end, or failed says that the listener's connection broke.
+// What the kernel holds is settled as it leaves, until [Transfer.Gone].
 func (t *Transfer) Finish(failed bool) {
 	if failed {
-		t.finish(broken)
+		t.finish(broken, false)
 		return
 	}
-	t.finish(sending)
+	t.finish(sending, true)
 }
+
+// Broke says that no more will be written, for want of more: the body ends before its end, and what was written of it leaves.
+func (t *Transfer) Broke() { t.finish(sending, false) }
 
 // Gone says that the connection is no more: what the kernel holds unsent now will never arrive. It does nothing to a
 // transfer that is over.
-func (t *Transfer) Gone() { t.finish(broken) }
+func (t *Transfer) Gone() { t.finish(broken, false) }
 
-// Arrived says that the listener has it all: he has asked for the next thing on the same connection.
-func (t *Transfer) Arrived() { t.finish(whole) }
+// Arrived says that the listener has all that was written.
+func (t *Transfer) Arrived() { t.finish(whole, false) }
 
-func (t *Transfer) finish(end ending) {
+func (t *Transfer) finish(end ending, ended bool) {
 	a := t.account
 	a.mu.Lock()
 	if t.end < whole {
-		if t.end = end; end == sending && t.length < 0 {
+		t.end = end
+		if t.ended = t.ended || ended; t.ended && t.length < 0 {
 			t.length = t.written.Load()
 		}
 		if end == whole {
 			t.unsent = nil
 		}
-		a.settle(a.book.now())
+	}
+	if t.index >= 0 {
+		credited, done := t.settle(a.book.now(), false)
+		a.unwritten = a.unwritten || credited
+		if done {
+			a.remove(t)
+		}
 	}
 	a.mu.Unlock()
 	a.book.kick(a)
 }
 
-// Cancel forgets what was metered but not yet settled, for a body that never began.
-func (t *Transfer) Cancel() {
-	t.written.Store(0)
-	t.finish(broken)
-}
-
-// settle credits what has left since the last time; done when nothing can follow. The caller holds account.mu.
-func (t *Transfer) settle(now time.Time) (credited, done bool) {
+// settle credits what has left since the last time; done when nothing can follow. What cannot be told by the last time counts as
+// bytes, and as no time. The caller holds account.mu.
+func (t *Transfer) settle(now time.Time, last bool) (credited, done bool) {
 	left := t.left()
 	count, known := t.placer.Metered()
 	if known && !count {
 		return false, t.end > sending
 	}
+	known = known || last
 	bytes, spans := int64(0), []Span(nil)
 	if known && left > t.bytes {
 		bytes, t.bytes = left-t.bytes, left
 	}
 	if left > t.placed {
 		var space [8]Span
-		placed, ok := t.placer.Place(space[:0], Piece{t.placed, left, t.length, t.end == whole})
-		if ok {
+		over := t.end == whole
+		placed, ok := t.placer.Place(space[:0], Piece{t.placed, left, t.length, over, over && t.ended, last})
+		if ok || last {
 			spans, t.placed = placed, left
 		}
 	}

@@ -14,6 +14,7 @@ func idleListing(w *world) {
 	gone, live, closed, ignored := key("gone", "g"), key("live", "g"), key("closed", "g"), key("ignored", "g")
 	w.append(w.heard(gone, "g", 60, 60), w.heard(gone, "g", 100, 30), w.heard(live, "g", 60, 60), w.heard(live, "g", 160, 30),
 		w.heard(closed, "g", 60, 60), w.heard(ignored, "g", 60, 1))
+	w.append(w.heard(live, "g", 90, 10)) // late: the last to come is not the last by time
 	w.finalise(90, closed, ignored)
 	are(w, "long before", w.idle(60, session.Key{}, 10), nil)
 	are(w, "at the last event's end", w.idle(100, session.Key{}, 10), nil)

@@ -1,0 +1,166 @@
+package store
+
+// The SQL of every database this package speaks. Parameters are ?1, ?2, …; words in braces and the parameters' sign
+// are the dialect's (dialect.go).
+
+// migrations are applied in order; a database's version is how many it has had. One that was released is never edited.
+//
+// There is no index of events by session, not even of the open ones. Ids are random, so each event would cost that
+// index a page of its own, read, logged and written back. Instead a session's open events are a chain: each names
+// the one before it (previous; 0 is none), and open_sessions, a small table that stays in memory, holds for each
+// session that has any
+//
+//	last_id   the last inserted, where the chain begins
+//	seen_id   the last by time
+//	from_ms   when the first of them began
+//	last_ms   when the last of them ended
+//	total_ms  the running total
+//
+// Whatever is left is indexed by time, so that indexes grow at their ends.
+var migrations = []string{
+	`CREATE TABLE listen_events (
+	id {serial},
+	event_id {text} NOT NULL,
+	from_ms {int} NOT NULL,
+	time_ms {int} NOT NULL,
+	session_id {text} NOT NULL,
+	kind {text} NOT NULL DEFAULT '',
+	group_key {text} NOT NULL,
+	stream_key {text} NOT NULL,
+	bytes {int} NOT NULL,
+	duration_ms {int} NOT NULL,
+	session_duration_ms {int} NOT NULL,
+	offset_ms {int} NOT NULL DEFAULT 0,
+	user_id {text} NOT NULL DEFAULT '',
+	device_id {text} NOT NULL DEFAULT '',
+	device_type {text} NOT NULL DEFAULT '',
+	ip {text} NOT NULL DEFAULT '',
+	user_agent {text} NOT NULL DEFAULT '',
+	country {text} NOT NULL DEFAULT '',
+	edge {text} NOT NULL DEFAULT '',
+	state {int} NOT NULL DEFAULT 0,
+	previous {int} NOT NULL DEFAULT 0
+) {table};
+CREATE UNIQUE INDEX listen_events_event_id ON listen_events (event_id);
+CREATE INDEX listen_events_ignored ON listen_events (session_id, group_key) WHERE state = 2;
+CREATE INDEX listen_events_time ON listen_events (time_ms);
+CREATE INDEX listen_events_stream ON listen_events (stream_key, time_ms);
+CREATE INDEX listen_events_group ON listen_events (group_key, time_ms);
+CREATE TABLE open_sessions (
+	session_id {text} NOT NULL,
+	group_key {text} NOT NULL,
+	last_id {int} NOT NULL,
+	seen_id {int} NOT NULL,
+	from_ms {int} NOT NULL,
+	last_ms {int} NOT NULL,
+	total_ms {int} NOT NULL,
+	PRIMARY KEY (session_id, group_key)
+) {clustered};
+CREATE TABLE sessions (
+	id {serial},
+	session_id {text} NOT NULL,
+	started_ms {int} NOT NULL,
+	ended_ms {int} NOT NULL,
+	kind {text} NOT NULL DEFAULT '',
+	group_key {text} NOT NULL,
+	stream_key {text} NOT NULL,
+	bytes {int} NOT NULL,
+	duration_ms {int} NOT NULL,
+	elapsed_ms {int} NOT NULL,
+	user_id {text} NOT NULL DEFAULT '',
+	device_id {text} NOT NULL DEFAULT '',
+	device_type {text} NOT NULL DEFAULT '',
+	ip {text} NOT NULL DEFAULT '',
+	user_agent {text} NOT NULL DEFAULT '',
+	country {text} NOT NULL DEFAULT '',
+	reason {text} NOT NULL DEFAULT '',
+	finalised_ms {int} NOT NULL
+) {table};
+CREATE INDEX sessions_session ON sessions (session_id, group_key);
+CREATE INDEX sessions_time ON sessions (ended_ms);
+CREATE INDEX sessions_stream ON sessions (stream_key, ended_ms);
+CREATE INDEX sessions_group ON sessions (group_key, ended_ms);`,
+}
+
+// thisSession picks the session whose key is bound to ?1 and ?2. The casts look idle; see [dialect].
+const thisSession = `session_id = CAST(?1 AS TEXT) AND group_key = CAST(?2 AS TEXT)`
+
+// insertEvent adds one event at the end of its session's chain, and its duration to the running total. A session with
+// no open event has for total what is in its rows and its ignored events.
+const insertEvent = `INSERT INTO listen_events (session_id, group_key, event_id, from_ms, time_ms, kind, stream_key,
+	bytes, duration_ms, offset_ms, user_id, device_id, device_type, ip, user_agent, country, edge,
+	previous, session_duration_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+	COALESCE((SELECT last_id FROM open_sessions WHERE ` + thisSession + `), 0),
+	?9 + COALESCE((SELECT total_ms FROM open_sessions WHERE ` + thisSession + `),
+		(SELECT COALESCE(sum(duration_ms), 0) FROM sessions WHERE ` + thisSession + `) +
+		(SELECT COALESCE(sum(duration_ms), 0) FROM listen_events {by ignored} WHERE state = 2 AND ` + thisSession + `)))
+ON CONFLICT (event_id) DO NOTHING`
+
+// openSession notes the event just inserted: ?3 its id, ?4 and ?5 its times.
+const openSession = `INSERT INTO open_sessions AS o (session_id, group_key, last_id, seen_id, from_ms, last_ms, total_ms)
+VALUES (?1, ?2, ?3, ?3, ?4, ?5, (SELECT session_duration_ms FROM listen_events WHERE id = CAST(?3 AS {int})))
+ON CONFLICT (session_id, group_key) DO UPDATE SET
+	last_id = excluded.last_id,
+	seen_id = CASE WHEN excluded.last_ms >= o.last_ms THEN excluded.seen_id ELSE o.seen_id END,
+	from_ms = CASE WHEN excluded.from_ms < o.from_ms THEN excluded.from_ms ELSE o.from_ms END,
+	last_ms = CASE WHEN excluded.last_ms >= o.last_ms THEN excluded.last_ms ELSE o.last_ms END,
+	total_ms = excluded.total_ms`
+
+const idleSessions = `SELECT session_id, group_key FROM open_sessions
+WHERE (session_id, group_key) > (?1, ?2) AND last_ms < ?3
+ORDER BY session_id, group_key LIMIT ?4`
+
+const recentSessions = `SELECT o.session_id, o.group_key, e.kind, e.user_id, e.device_id, e.device_type, e.ip,
+	e.user_agent, e.country, e.edge, o.from_ms, o.last_ms
+FROM open_sessions AS o JOIN listen_events AS e ON e.id = o.seen_id
+WHERE o.last_ms >= ?1
+ORDER BY o.session_id, o.group_key`
+
+// standing is when the session's last open event ended, and what the session has heard in all.
+const standing = `SELECT last_ms, total_ms FROM open_sessions WHERE ` + thisSession
+
+// chain is the ids of the session's open events.
+const chain = `chain (id) AS (
+	SELECT last_id FROM open_sessions WHERE ` + thisSession + `
+	UNION ALL
+	SELECT e.previous FROM chain JOIN listen_events AS e ON e.id = chain.id WHERE e.previous <> 0)`
+
+// ignored is the ids of the session's ignored events.
+const ignored = `SELECT id FROM listen_events {by ignored} WHERE state = 2 AND ` + thisSession
+
+// latest is the session's last text in that column that is not empty.
+func latest(column string) string {
+	return `COALESCE((SELECT ` + column + ` FROM part WHERE ` + column + ` <> '' ORDER BY time_ms DESC, id DESC LIMIT 1), '')`
+}
+
+// insertSession writes the row of the session's events that are in none, open or ignored, unless it would be empty.
+// ?3 is the reason, ?4 the time.
+var insertSession = `WITH RECURSIVE ` + chain + `,
+part AS MATERIALIZED (
+	SELECT id, from_ms, time_ms, bytes, duration_ms, kind, stream_key, user_id, device_id, device_type, ip, user_agent, country
+	FROM listen_events WHERE id IN (SELECT id FROM chain UNION ALL ` + ignored + `))
+INSERT INTO sessions (session_id, group_key, reason, finalised_ms, started_ms, ended_ms, elapsed_ms, bytes, duration_ms,
+	stream_key, kind, user_id, device_id, device_type, ip, user_agent, country)
+SELECT ?1, ?2, ?3, ?4, min(from_ms), max(time_ms), max(time_ms) - min(from_ms), sum(bytes), sum(duration_ms),
+	(SELECT stream_key FROM part ORDER BY from_ms, id LIMIT 1), ` +
+	latest("kind") + `, ` + latest("user_id") + `, ` + latest("device_id") + `, ` + latest("device_type") + `, ` +
+	latest("ip") + `, ` + latest("user_agent") + `, ` + latest("country") + `
+FROM part HAVING sum(bytes) > 0 OR sum(duration_ms) > 0`
+
+const (
+	markFinalised = `WITH RECURSIVE ` + chain + `
+UPDATE listen_events SET state = 1, previous = 0 WHERE id IN (SELECT id FROM chain UNION ALL ` + ignored + `)`
+
+	markIgnored = `WITH RECURSIVE ` + chain + `
+UPDATE listen_events SET state = 2, previous = 0 WHERE id IN (SELECT id FROM chain)`
+
+	closeSession = `DELETE FROM open_sessions WHERE ` + thisSession
+)
+
+const (
+	pruneEvents = `DELETE FROM listen_events WHERE id IN (
+	SELECT id FROM listen_events {by time} WHERE time_ms < ?1 AND state <> 0 ORDER BY time_ms LIMIT ?2)`
+	pruneSessions = `DELETE FROM sessions WHERE id IN (
+	SELECT id FROM sessions WHERE ended_ms < ?1 ORDER BY ended_ms LIMIT ?2)`
+)
