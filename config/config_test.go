@@ -192,7 +192,7 @@ func TestEverything(t *testing.T) {
 		{
 			Line: 35, Stream: "späti", Path: "/sp%C3%A4ti;",
 			ICY:   []string{"http://shoutcast:8000/;stream.nsv?a=b", "http://backup/"},
-			Burst: 1500, MaxListeners: 300, Auth: "none",
+			Burst: 1500, Rewind: 30 * time.Second, MaxListeners: 300, Auth: "none",
 		},
 	}
 	for i, got := range streams {

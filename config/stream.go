@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/grafana/regexp"
@@ -84,13 +85,24 @@ func (s *Stream) check(v value) {
 			v.written[v.child("match")].problem("does not end in /; an hls pattern matches a prefix, write it up to its last /")
 		}
 	default:
-		v.foreign("an icy stream", "group", "query")
+		v.foreign("an icy stream", "group", "query", "follow")
+		s.checkICY(v)
 		if !v.sets("stream") {
 			v.problem("has icy but no stream; write stream: and a key for its sessions")
 		}
 		if s.Match != nil && !strings.HasSuffix(s.Match.String(), "$") {
 			v.written[v.child("match")].problem("does not end in $; an icy pattern matches a whole path, write $ at its end")
 		}
+	}
+}
+
+// checkICY looks at sizes of which none would be no stream at all.
+func (s *Stream) checkICY(v value) {
+	if v.sets("burst") && s.Burst < kib {
+		v.written[v.child("burst")].problem("is too small to begin with; write 1KiB or more")
+	}
+	if v.sets("rewind") && s.Rewind < time.Second {
+		v.written[v.child("rewind")].problem("is too short to play from; write 1s or more")
 	}
 }
 

@@ -14,6 +14,9 @@ const (
 	keepAtLeast  = 2 * time.Minute
 	keepWindows  = 3
 	keepSegments = 256
+
+	// maxKept bounds the segments of all playlists of a group; one playlist alone may hold more.
+	maxKept = 200_000
 )
 
 // Group is the timelines of one stream group: all its media playlists, placed on one axis. It may be used by
@@ -89,6 +92,7 @@ func (g *Group) Update(path string, role Role, m *Media, now time.Time) {
 	if t.typical == 0 {
 		t.typical = m.TargetDuration
 	}
+	g.trim(t)
 }
 
 // Find names the playlist that a resource belongs to, for a request that carries no grant: a variant before
@@ -142,16 +146,32 @@ func (g *Group) TypicalDuration(path string) time.Duration {
 
 // makeRoom forgets the playlist updated longest ago, if there are too many.
 func (g *Group) makeRoom() {
-	if len(g.lines) < maxPlaylists {
-		return
+	if len(g.lines) >= maxPlaylists {
+		g.drop(g.oldest(nil))
 	}
-	var oldest *timeline
+}
+
+// trim forgets playlists until the group holds no more than maxKept segments, or no other than keep.
+func (g *Group) trim(keep *timeline) {
+	kept := 0
 	for _, t := range g.lines {
-		if oldest == nil || t.updated.Before(oldest.updated) {
+		kept += len(t.placed) + len(t.retired)
+	}
+	for kept > maxKept && len(g.lines) > 1 {
+		t := g.oldest(keep)
+		kept -= len(t.placed) + len(t.retired)
+		g.drop(t)
+	}
+}
+
+// oldest is the timeline that was updated longest ago, other than not.
+func (g *Group) oldest(not *timeline) (oldest *timeline) {
+	for _, t := range g.lines {
+		if t != not && (oldest == nil || t.updated.Before(oldest.updated)) {
 			oldest = t
 		}
 	}
-	g.drop(oldest)
+	return oldest
 }
 
 func (g *Group) drop(t *timeline) {

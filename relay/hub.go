@@ -122,6 +122,13 @@ func (h *Hub) stopWaiting() {
 	h.rest()
 }
 
+// unneeded reports whether nobody listens, or is about to.
+func (h *Hub) unneeded() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.listeners) == 0 && h.waiting == 0 && h.up == nil
+}
+
 // refusal is why nobody may join. The caller holds mu.
 func (h *Hub) refusal() error {
 	if h.closed {

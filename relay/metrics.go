@@ -83,6 +83,21 @@ func (m *Metrics) mount(key string) *mountMetrics {
 		listeners: m.listeners.WithLabelValues(key)}
 }
 
+// forget gives a label back.
+func (m *mountMetrics) forget() {
+	if m == nil || m.label == otherLabel {
+		return
+	}
+	m.all.mu.Lock()
+	defer m.all.mu.Unlock()
+	delete(m.all.labels, m.label)
+	stream := prometheus.Labels{"stream": m.label}
+	m.all.up.DeletePartialMatch(stream)
+	m.all.connects.DeletePartialMatch(stream)
+	m.all.bytes.DeletePartialMatch(stream)
+	m.all.listeners.DeletePartialMatch(stream)
+}
+
 func (m *mountMetrics) setUp(up bool) {
 	if m == nil || m.wasUp == up {
 		return

@@ -91,6 +91,7 @@ type Mount struct {
 	Burst        int64         // [64 KiB] of recent audio with which a listener begins
 	Rewind       time.Duration // [1m] of audio kept
 	MaxListeners int           // 0: no limit
+	Transient    bool          // one of a pattern's: its hub is forgotten when it is idle and room is needed
 }
 
 func (m Mount) withDefaults() Mount {
@@ -103,6 +104,9 @@ func (m Mount) withDefaults() Mount {
 	return m
 }
 
+// maxTransient bounds the hubs kept while idle, where a pattern lets clients name mounts.
+const maxTransient = 1000
+
 // Hub is the hub of a mount, made when it is first asked for. A hub keeps the mount it was made with.
 func (r *Relay) Hub(m Mount) *Hub {
 	r.mu.Lock()
@@ -110,9 +114,43 @@ func (r *Relay) Hub(m Mount) *Hub {
 	if h, ok := r.hubs[m.Key]; ok {
 		return h
 	}
+	if m.Transient && len(r.hubs) >= maxTransient {
+		r.forgetIdle()
+	}
 	h := newHub(r, m.withDefaults(), r.closed)
 	r.hubs[m.Key] = h
 	return h
+}
+
+// Find is the hub of a mount that was asked for before.
+func (r *Relay) Find(key string) (*Hub, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h, ok := r.hubs[key]
+	return h, ok
+}
+
+// Forget lets go of a transient hub that nobody needs: its origin does not have it.
+func (r *Relay) Forget(h *Hub) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.hubs[h.mount.Key] == h {
+		r.forget(h)
+	}
+}
+
+// forgetIdle lets go of every transient hub that nobody needs. The caller holds mu.
+func (r *Relay) forgetIdle() {
+	for _, h := range r.hubs {
+		r.forget(h)
+	}
+}
+
+func (r *Relay) forget(h *Hub) {
+	if h.mount.Transient && h.unneeded() {
+		delete(r.hubs, h.mount.Key)
+		h.metrics.forget()
+	}
 }
 
 // Each calls f for every hub until it returns false, in no order.

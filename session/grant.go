@@ -25,11 +25,15 @@ type Grant struct {
 	Issued     time.Time // when the session began, to the second
 	Expires    time.Time // expiry of the token that admitted it; zero if there was none
 	Role       uint8     // of the playlist, as playlist.Role numbers it; RoleMaster for a master
-	Playlist   string    // path of the playlist the URI stands in, below the stream's prefix
+	Playlist   string    // the playlist the URI stands in: its path below the stream's prefix, and its query
+	ByQuery    bool      // the query is part of the playlist's name: others of the group have the same path
 }
 
 // RoleMaster is the Role of grants that a master gives to its children.
 const RoleMaster = 255
+
+// byQuery is the flag of Grant.ByQuery.
+const byQuery = 1
 
 // Errors of Verify.
 var (
@@ -41,7 +45,8 @@ var (
 const (
 	grantVersion = 1
 	macSize      = 16   // HMAC-SHA256 truncated to 128 bits (RFC 2104, section 5)
-	maxGrant     = 2048 // encoded bytes; what we sign is far below
+	maxGrant     = 8192 // encoded bytes; what we sign is far below
+	headSize     = 3    // version, role, flags
 )
 
 // Secret is a signing key with the name that grants carry.
@@ -88,7 +93,11 @@ func (s *Signer) put(h hash.Hash) { s.keys[s.first].Put(h) }
 // Sign appends the URL-safe text of the grant for session id to dst.
 func (s *Signer) Sign(dst []byte, id ID, g *Grant) []byte {
 	var space [512]byte
-	b := append(space[:0], grantVersion, g.Role)
+	var flags byte
+	if g.ByQuery {
+		flags = byQuery
+	}
+	b := append(space[:0], grantVersion, g.Role, flags)
 	b = appendText(b, s.first)
 	b = binary.AppendUvarint(b, unix(g.Issued))
 	b = binary.AppendUvarint(b, unix(g.Expires))
@@ -109,11 +118,11 @@ func (s *Signer) Verify(text string, id ID) (Grant, error) {
 	}
 	var space [1024]byte
 	b, err := base64.RawURLEncoding.Strict().AppendDecode(space[:0], []byte(text))
-	if err != nil || len(b) < 2+macSize || b[0] != grantVersion {
+	if err != nil || len(b) < headSize+macSize || b[0] != grantVersion {
 		return Grant{}, ErrGrantMalformed
 	}
 	body, mac := b[:len(b)-macSize], b[len(b)-macSize:]
-	r := reader{rest: body[2:]}
+	r := reader{rest: body[headSize:]}
 	pool := s.keys[r.text()]
 	if r.bad {
 		return Grant{}, ErrGrantMalformed
@@ -129,8 +138,8 @@ func (s *Signer) Verify(text string, id ID) (Grant, error) {
 		return Grant{}, ErrGrantForged
 	}
 	g := Grant{Role: body[1], Issued: r.time(), Expires: r.time(), Group: r.text(), UserID: r.text(),
-		DeviceID: r.text(), DeviceType: r.text(), Playlist: r.text()}
-	if r.bad || len(r.rest) != 0 {
+		DeviceID: r.text(), DeviceType: r.text(), Playlist: r.text(), ByQuery: body[2]&byQuery != 0}
+	if r.bad || len(r.rest) != 0 || body[2]&^byQuery != 0 {
 		return Grant{}, ErrGrantMalformed
 	}
 	return g, nil

@@ -24,7 +24,7 @@ func signer(t testing.TB, ids ...string) *Signer {
 }
 
 var full = Grant{Group: "tv-ü", UserID: "u", DeviceID: "d", DeviceType: "stb", Issued: time.Unix(1_700_000_000, 0),
-	Expires: time.Unix(1_800_000_000, 0), Role: 2, Playlist: "hi/index.m3u8?a=b"}
+	Expires: time.Unix(1_800_000_000, 0), Role: 2, Playlist: "hi/index.m3u8?a=b", ByQuery: true}
 
 func TestGrantRoundTrip(t *testing.T) {
 	s := signer(t, "a")

@@ -140,8 +140,12 @@ func (t *Table) Sweep(idle func(*Session) bool) int {
 		}
 		p.mu.RUnlock()
 	}
+	n := 0
 	for _, k := range gone {
-		t.Remove(k)
+		if s, ok := t.Get(k); ok && idle(s) { // he may have come back meanwhile
+			t.Remove(k)
+			n++
+		}
 	}
-	return len(gone)
+	return n
 }
