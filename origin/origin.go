@@ -1,0 +1,216 @@
+// Package origin fetches what broadcasters publish: playlists whole, shared by all who ask at the same time and parsed
+// once per version; segments as streams that are never held whole. It knows nothing of sessions: what it hands out is the origin's own bytes.
+//
+// Everything an origin sends is hostile until checked, and bounded: sizes, redirects, silence.
+package origin
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// Options of a Client. Zero values take the defaults in brackets.
+type Options struct {
+	UserAgent      string
+	ConnectTimeout time.Duration // [5s] to a connection
+	HeaderTimeout  time.Duration // [15s] from the request to the head of the answer
+	StallTimeout   time.Duration // [30s] without a byte of the body
+	MaxPlaylist    int64         // [8 MiB] of a playlist, decoded
+	Log            *slog.Logger
+	Metrics        *Metrics
+}
+
+// Client fetches from origins. It is safe for concurrent use.
+type Client struct {
+	opt       Options
+	transport *http.Transport
+	flights   singleflight.Group
+	turns     chan struct{} // a place for each playlist being fetched
+	large     chan struct{} // a place for each large playlist being read
+	versions  versions
+}
+
+// New makes a Client.
+func New(opt Options) *Client {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	def(&opt.ConnectTimeout, 5*time.Second)
+	def(&opt.HeaderTimeout, 15*time.Second)
+	def(&opt.StallTimeout, 30*time.Second)
+	if opt.MaxPlaylist <= 0 {
+		opt.MaxPlaylist = 8 << 20
+	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	dialer := &net.Dialer{Timeout: opt.ConnectTimeout}
+	return &Client{
+		opt: opt,
+		transport: &http.Transport{
+			DialContext:            dialer.DialContext,
+			TLSHandshakeTimeout:    opt.ConnectTimeout,
+			MaxIdleConns:           1024,
+			MaxIdleConnsPerHost:    256,
+			IdleConnTimeout:        90 * time.Second,
+			MaxResponseHeaderBytes: 64 << 10,
+			ForceAttemptHTTP2:      true,
+		},
+		turns: make(chan struct{}, maxFetches),
+		large: make(chan struct{}, maxLarge),
+	}
+}
+
+// Close drops the idle connections.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// Source is one thing at its origins.
+type Source struct {
+	Scope  string              // who asks: fetches are shared within it
+	URLs   []string            // the same thing at each origin, in failover order; at least one
+	Follow func(*url.URL) bool // whether a redirect may lead there; nil: nowhere
+}
+
+// Errors that callers tell apart. What wraps them holds addresses, for the log and not for listeners.
+var (
+	ErrNotFound    = errors.New("the origin does not have it")
+	ErrUnreachable = errors.New("the origin cannot be reached")
+	ErrTimeout     = errors.New("the origin does not answer in time")
+	ErrAnswer      = errors.New("the origin's answer is of no use")
+	ErrTooLarge    = errors.New("the playlist is too large")
+	ErrRedirect    = errors.New("the origin redirects to where the edge does not go")
+)
+
+const maxRedirects = 4
+
+// do asks the origins in turn until one answers with something that is not its own fault. cancel ends the fetch; the
+// head came in time, the body is the caller's to watch.
+func (c *Client) do(ctx context.Context, method string, src Source, header http.Header) (resp *http.Response, cancel context.CancelFunc, err error) {
+	for _, u := range src.URLs {
+		resp, cancel, err = c.ask(ctx, method, u, src.Follow, header)
+		if err == nil && resp.StatusCode < 500 {
+			return resp, cancel, nil
+		}
+		if err == nil {
+			err = fmt.Errorf("%w: %s says %s", ErrAnswer, u, resp.Status)
+			resp.Body.Close()
+			cancel()
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, nil, err
+}
+
+func (c *Client) ask(ctx context.Context, method, u string, follow func(*url.URL) bool, header http.Header) (*http.Response, context.CancelFunc, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := func() { cancel(nil) }
+	late := time.AfterFunc(c.opt.HeaderTimeout, func() { cancel(ErrTimeout) })
+	req, err := http.NewRequestWithContext(ctx, method, u, nil)
+	if err != nil {
+		late.Stop()
+		stop()
+		return nil, nil, fmt.Errorf("%w: %w", ErrAnswer, err)
+	}
+	for k, v := range header {
+		req.Header[k] = v
+	}
+	req.Header.Set("User-Agent", c.opt.UserAgent)
+	client := http.Client{Transport: c.transport, CheckRedirect: func(next *http.Request, via []*http.Request) error {
+		if len(via) > maxRedirects || follow == nil || !follow(next.URL) {
+			return fmt.Errorf("%w: %s", ErrRedirect, next.URL.Redacted())
+		}
+		return nil
+	}}
+	resp, err := client.Do(req)
+	if !late.Stop() && err == nil {
+		resp.Body.Close()
+		err = ErrTimeout
+	}
+	if err != nil {
+		err = classify(ctx, err)
+		stop()
+		return nil, nil, err
+	}
+	return resp, stop, nil
+}
+
+// classify gives a transport error the sentinel it belongs to. An origin that cannot be talked to is told from one that talks
+// nonsense: a head that is none, or is too long.
+func classify(ctx context.Context, err error) error {
+	var timeout net.Error
+	var socket *net.OpError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.Is(err, ErrRedirect), errors.Is(err, ErrTimeout):
+		return err
+	case errors.Is(context.Cause(ctx), ErrTimeout), errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("%w: %w", ErrTimeout, err)
+	case errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &socket), errors.As(err, &certificate), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	}
+	return fmt.Errorf("%w: %w", ErrAnswer, err)
+}
+
+// status turns the head of an answer into an error, unless it is one that has what was asked for.
+func status(resp *http.Response) error {
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusPartialContent, http.StatusNotModified, http.StatusRequestedRangeNotSatisfiable:
+		return nil
+	case http.StatusNotFound, http.StatusGone:
+		return fmt.Errorf("%w: %s says %s", ErrNotFound, resp.Request.URL.Redacted(), resp.Status)
+	}
+	return fmt.Errorf("%w: %s says %s", ErrAnswer, resp.Request.URL.Redacted(), resp.Status)
+}
+
+// watched is a body that ends with ErrTimeout when a Read of it waits too long. How long its reader takes in between is not the
+// origin's fault, and does not count.
+type watched struct {
+	io.ReadCloser
+	timer *time.Timer
+	stall time.Duration
+	stop  context.CancelFunc
+	late  atomic.Bool
+}
+
+func watch(body io.ReadCloser, stall time.Duration, stop context.CancelFunc) *watched {
+	w := &watched{ReadCloser: body, stall: stall, stop: stop}
+	w.timer = time.AfterFunc(stall, func() {
+		w.late.Store(true)
+		stop()
+	})
+	w.timer.Stop()
+	return w
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	w.timer.Reset(w.stall)
+	n, err := w.ReadCloser.Read(p)
+	w.timer.Stop()
+	if err != nil && err != io.EOF && w.late.Load() {
+		err = fmt.Errorf("%w: no byte for %v", ErrTimeout, w.stall)
+	}
+	return n, err
+}
+
+func (w *watched) Close() error {
+	w.timer.Stop()
+	w.stop()
+	return w.ReadCloser.Close()
+}

@@ -1,0 +1,205 @@
+package origin
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"earshot/playlist"
+)
+
+// TestCoalescing: all who ask while a playlist is being fetched share the fetch, and one who leaves disturbs nobody.
+func TestCoalescing(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	arrived, answer := make(chan struct{}, 10), make(chan struct{})
+	c, base := serve(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		arrived <- struct{}{}
+		<-answer
+		fmt.Fprint(w, mediaText)
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		_, err := c.Playlist(ctx, one(base+"/x.m3u8"))
+		left <- err
+	}()
+	<-arrived
+	var waiting, done sync.WaitGroup
+	var got [20]*Playlist
+	for i := range got {
+		waiting.Add(1)
+		done.Go(func() {
+			waiting.Done()
+			p, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
+			if err != nil {
+				t.Error(err)
+			}
+			got[i] = p
+		})
+	}
+	waiting.Wait()
+	leave() // the one who began the fetch
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("who left gets %v", err)
+	}
+	close(answer)
+	done.Wait()
+	for _, p := range got {
+		if p != got[0] || p == nil {
+			t.Fatal("they got different versions")
+		}
+	}
+	if n := asked.Load(); n > 2 { // one more if a waiter was late
+		t.Errorf("the origin was asked %d times", n)
+	}
+}
+
+// TestVersions: a playlist that has not changed is the same one, parsed once and planned once.
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	text, contentType := mediaText, "application/vnd.apple.mpegurl"
+	c, base := serve(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		fmt.Fprint(w, text)
+	})
+	get := func() *Playlist {
+		t.Helper()
+		p, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	first := get()
+	if get() != first {
+		t.Error("the same body is another version")
+	}
+	text += "#EXTINF:4,\n2.ts\n"
+	second := get()
+	if second == first || len(second.Doc.Media.Segments) != 2 || len(first.Doc.Media.Segments) != 1 {
+		t.Error("another body is no other version")
+	}
+	contentType = "audio/mpegurl"
+	if get() == second {
+		t.Error("another type is no other version")
+	}
+}
+
+// TestVersionsBounded: what is remembered is bounded by what it holds in memory, not by what was received.
+func TestVersionsBounded(t *testing.T) {
+	t.Parallel()
+	doc := &playlist.Document{Media: &playlist.Media{Segments: make([]playlist.Segment, 50_000)}}
+	var v versions
+	const last = 12
+	for i := range last + 1 {
+		v.put(fmt.Sprintf("http://x/%d", i), &Playlist{Body: make([]byte, 650_000), Doc: doc})
+	}
+	if v.bytes > maxVersions || v.order.Len() != len(v.byURL) || v.order.Len() < 1 {
+		t.Errorf("%d versions of %d bytes", v.order.Len(), v.bytes)
+	}
+	if held := v.order.Len() * 50_000 * 256; held > maxVersions {
+		t.Errorf("%d versions hold %d bytes of segments", v.order.Len(), held)
+	}
+	if v.get(fmt.Sprintf("http://x/%d", last)) == nil || v.get("http://x/0") != nil {
+		t.Error("not the least recent was forgotten")
+	}
+}
+
+// TestPlaylistBodies: bodies, and what they are to us.
+func TestPlaylistBodies(t *testing.T) {
+	t.Parallel()
+	endless := func(w io.Writer) {
+		line := strings.Repeat("#EXT-X-NONSENSE\n", 4096)
+		_, err := io.WriteString(w, "#EXTM3U\n")
+		for i := 0; i < 140 && err == nil; i++ {
+			_, err = io.WriteString(w, line)
+		}
+	}
+	say := func(contentType, text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			_, _ = io.WriteString(w, text)
+		}
+	}
+	for name, row := range map[string]struct {
+		answer http.HandlerFunc
+		want   error
+	}{
+		"good":     {say("application/vnd.apple.mpegurl", mediaText), nil},
+		"plain":    {say("text/plain", "http://radio.example/"), nil},
+		"html":     {say("text/html; charset=utf-8", "hello"), ErrAnswer},
+		"lying":    {say("audio/mpegurl", " \n<HTML>"), ErrAnswer},
+		"length":   {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "50000000"); endless(w) }, ErrTooLarge},
+		"chunked":  {func(w http.ResponseWriter, _ *http.Request) { endless(w) }, ErrTooLarge},
+		"segments": {say("", "#EXTM3U\n"+strings.Repeat("#EXTINF:1,\na\n", 100_001)), ErrTooLarge},
+		"gzip": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			_, _ = io.WriteString(z, mediaText)
+			_ = z.Close()
+		}, nil},
+		"bomb": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			endless(z)
+			_ = z.Close()
+		}, ErrTooLarge},
+		"short": {func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			_, _ = io.WriteString(w, mediaText)
+		}, ErrAnswer},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, base := serve(t, Options{}, row.answer)
+			p, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
+			if !errors.Is(err, row.want) {
+				t.Fatalf("%v, want %v", err, row.want)
+			}
+			if name == "gzip" && string(p.Body) != mediaText {
+				t.Errorf("%q", p.Body)
+			}
+			if err == nil && (p.Doc == nil) != (name == "plain") {
+				t.Errorf("parsed: %v", p.Doc != nil)
+			}
+		})
+	}
+}
+
+// TestLargeAtOnce: only a few large playlists are read at a time; those who wait get theirs.
+func TestLargeAtOnce(t *testing.T) {
+	t.Parallel()
+	large := mediaText + strings.Repeat("#EXT-X-NONSENSE\n", smallPlaylist/8)
+	c, base := serve(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, large) })
+	var all sync.WaitGroup
+	for i := range 4 * maxLarge {
+		all.Go(func() {
+			if p, err := c.Playlist(t.Context(), one(fmt.Sprintf("%s/%d.m3u8", base, i))); err != nil || len(p.Body) != len(large) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	all.Wait()
+	if len(c.large) != 0 {
+		t.Errorf("%d places are still taken", len(c.large))
+	}
+	// With all places taken, who waits is told so when his time is over.
+	for range maxLarge {
+		c.large <- struct{}{}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Adopt(ctx, strings.NewReader(large), -1, "", &url.URL{}); !errors.Is(err, ErrTimeout) {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,112 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"earshot/gate"
+	"earshot/origin"
+	"earshot/relay"
+)
+
+// Problem is a refusal as players and apps see it: problem+json (RFC 9457) with a stable code. It never holds an origin's
+// address.
+type Problem struct {
+	Status     int
+	Code       string
+	Detail     string
+	RetryAfter time.Duration // 0: no telling
+	Allow      string        // of a 405
+
+	cause error // for the log
+}
+
+func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
+func (p *Problem) Unwrap() error { return p.cause }
+
+const allowed = "GET, HEAD, OPTIONS"
+
+func notFound(detail string) *Problem {
+	return &Problem{Status: http.StatusNotFound, Code: "not-found", Detail: detail}
+}
+
+func methodNotAllowed() *Problem {
+	return &Problem{Status: http.StatusMethodNotAllowed, Code: "method-not-allowed", Allow: allowed,
+		Detail: "a stream answers GET, HEAD and OPTIONS only"}
+}
+
+// refusal is the gate's refusal as a problem.
+func refusal(v gate.Verdict) *Problem {
+	p := &Problem{Code: string(v.Code), RetryAfter: v.RetryAfter}
+	switch v.Code {
+	case gate.RateLimited:
+		p.Status, p.Detail = http.StatusTooManyRequests, "too many new sessions from this address; try again shortly"
+	case gate.EdgeFull:
+		p.Status, p.Detail = http.StatusServiceUnavailable, "this edge serves as many sessions as it may; try again, or another edge"
+	default:
+		p.Status, p.Detail = http.StatusForbidden, "not allowed"
+	}
+	return p
+}
+
+// fetchFailed is an origin's failure as a problem. stream names what was asked for in the edge's own words.
+func fetchFailed(stream string, err error) error {
+	var p *Problem
+	for _, row := range []struct {
+		err    error
+		status int
+		code   string
+		detail string
+	}{
+		{context.Canceled, 499, "client-gone", "the client left before the origin answered"},
+		{origin.ErrNotFound, http.StatusNotFound, "not-found", "the origin of %s does not have this"},
+		{origin.ErrTimeout, http.StatusGatewayTimeout, "origin-timeout", "the origin of %s does not answer in time"},
+		{origin.ErrUnreachable, http.StatusBadGateway, "origin-unreachable", "the origin of %s cannot be reached"},
+		{origin.ErrTooLarge, http.StatusBadGateway, "playlist-too-large", "the origin of %s sends a playlist beyond all reason"},
+		{origin.ErrRedirect, http.StatusBadGateway, "origin-redirect", "the origin of %s redirects in circles, or to where the edge does not go"},
+		{origin.ErrAnswer, http.StatusBadGateway, "origin-answer", "the origin of %s does not answer with a stream"},
+		{relay.ErrClosed, http.StatusServiceUnavailable, "draining", "this edge is being shut down; try again, or another edge"},
+		{relay.ErrFull, http.StatusForbidden, "too-many-sessions", "%s has as many listeners as it may have"},
+		{relay.ErrTimeout, http.StatusGatewayTimeout, "origin-timeout", "the origin of %s does not answer in time"},
+		{relay.ErrUpstream, http.StatusBadGateway, "origin-answer", "the origin of %s does not answer with a stream"},
+	} {
+		if errors.Is(err, row.err) {
+			p = &Problem{Status: row.status, Code: row.code, Detail: row.detail, cause: err}
+			if strings.Contains(row.detail, "%s") {
+				p.Detail = fmt.Sprintf(row.detail, stream)
+			}
+			return p
+		}
+	}
+	return &Problem{Status: http.StatusBadGateway, Code: "origin-answer", cause: err,
+		Detail: fmt.Sprintf("the origin of %s does not answer with a stream", stream)}
+}
+
+// write answers with the problem. The CORS headers are there already.
+func (p *Problem) write(w http.ResponseWriter, head bool) {
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	if p.Allow != "" {
+		h.Set("Allow", p.Allow)
+	}
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
+	}
+	body, err := json.Marshal(map[string]any{"type": "about:blank", "title": http.StatusText(p.Status), "status": p.Status,
+		"code": p.Code, "detail": p.Detail})
+	if err != nil {
+		body = []byte(`{"code":"internal"}`)
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(p.Status)
+	if !head {
+		w.Write(body)
+	}
+}

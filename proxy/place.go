@@ -1,0 +1,139 @@
+package proxy
+
+import (
+	"hash/fnv"
+	"time"
+
+	"earshot/listen"
+	"earshot/playlist"
+)
+
+// placer places the body of one HLS request on its group's timeline. It is asked with the account locked, by the settling loop
+// or at the body's end, and blocks on nothing.
+type placer struct {
+	timelines *timelines
+	metrics   *Metrics
+	timeline  *timeline
+	mount     *mount
+	name      string        // of the playlist, to fetch it by
+	line      string        // of its timeline; empty: the request names no playlist, and none is known to hold it
+	role      playlist.Role // of the playlist
+	resources []string
+	base      int64 // where the body begins in the resource
+	total     int64 // length of the resource; −1 unknown
+	media     bool  // its type is that of audio or video
+	small     bool  // it may be a key
+	began     time.Time
+
+	found string // of resources: the one that the playlist lists
+	how   string // it was placed
+}
+
+// Metered says yes for media and init sections, no for keys. What cannot be a key need not wait for the playlist to say so.
+func (p *placer) Metered() (yes, ok bool) {
+	class, known := p.class()
+	return class != playlist.ClassKey, known || !p.small
+}
+
+// class finds out what the resource is, waiting for the playlist if it may still come.
+func (p *placer) class() (class playlist.Class, known bool) {
+	if p.line == "" {
+		return playlist.ClassOther, true
+	}
+	for _, resource := range p.resources {
+		if _, class, _ = p.timeline.Locate(p.line, resource, 0, 0, p.total, nil); class != playlist.ClassOther {
+			p.found = resource
+			return class, true
+		}
+	}
+	if p.role != playlist.RoleVariant && p.timeline.Known(p.line) {
+		return playlist.ClassOther, true
+	}
+	fetched := p.timelines.refresh(p.mount, p.timeline, p.name, p.line, p.role, p.began)
+	return playlist.ClassOther, fetched || time.Since(p.began) > settleWithin
+}
+
+// Place finds the spans of a piece of the body.
+func (p *placer) Place(dst []listen.Span, piece listen.Piece) ([]listen.Span, bool) {
+	class, known := p.class()
+	if !known && !piece.Last {
+		return dst, false
+	}
+	if p.role != playlist.RoleVariant || p.line == "" || class == playlist.ClassKey {
+		return dst, true
+	}
+	total := p.total
+	if total < 0 && piece.Total >= 0 {
+		total = p.base + piece.Total
+	}
+	if total < 0 {
+		if !piece.Over && !piece.Last {
+			return dst, false
+		}
+		if total = p.guessed(); total < p.base+piece.To {
+			p.note("none") // cut off before anybody told how long it would be, and nothing like it was ever seen whole
+			return dst, true
+		}
+	}
+	if class == playlist.ClassOther {
+		return p.estimate(dst, piece, total), true
+	}
+	var space [8]playlist.Span
+	// An init section may be a range of the very resource that the segments are in: only the piece itself tells.
+	spans, class, _ := p.timeline.Locate(p.line, p.found, p.base+piece.From, p.base+piece.To, total, space[:0])
+	if class == playlist.ClassInit {
+		return dst, true
+	}
+	var worth time.Duration
+	for _, s := range spans {
+		dst = append(dst, listen.Span{Axis: s.Axis, From: s.From, To: s.To, Worth: int64(s.Worth)})
+		worth += s.Worth
+	}
+	if class == playlist.ClassPart && len(spans) == 0 && time.Since(p.began) < settleWithin {
+		return dst, false // hinted at, and not listed yet: it has no time before it is (RFC 8216bis, 4.4.5.3)
+	}
+	if class == playlist.ClassSegment && piece.From == 0 && piece.To == total && (p.total >= 0 || piece.Whole) {
+		p.timeline.learnRate(p.line, total, worth)
+	}
+	p.note("timeline")
+	return dst, true
+}
+
+// guessed is the length that the resource would have had, had it not been cut off before anybody told.
+func (p *placer) guessed() int64 {
+	var space [8]playlist.Span
+	spans, _, _ := p.timeline.Locate(p.line, p.found, 0, 1, 1, space[:0])
+	var worth time.Duration
+	for _, s := range spans {
+		worth += s.Worth
+	}
+	return p.timeline.guess(p.line, worth)
+}
+
+// estimate is for a segment that the playlist does not list any more, or never did: it is worth what its playlist's segments typically are, on
+// an axis of its own.
+func (p *placer) estimate(dst []listen.Span, piece listen.Piece, total int64) []listen.Span {
+	typical := p.timeline.TypicalDuration(p.line)
+	if !p.media || typical <= 0 || total <= 0 {
+		p.note("none")
+		return dst
+	}
+	p.note("typical")
+	share := float64(piece.To-piece.From) / float64(total)
+	return append(dst, listen.Span{Axis: axisOf(p.resources[0]), From: p.base + piece.From, To: p.base + piece.To,
+		Worth: int64(share * float64(typical))})
+}
+
+// axisOf is the axis of a resource that is on no timeline; the low bit keeps it off those that are.
+func axisOf(resource string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(resource))
+	return h.Sum64() | 1<<63
+}
+
+func (p *placer) note(how string) {
+	if p.how == "" {
+		p.how = how
+		p.metrics.placed(how)
+	}
+}

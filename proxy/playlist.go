@@ -1,0 +1,222 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/gzip"
+
+	"earshot/origin"
+	"earshot/playlist"
+	"earshot/session"
+)
+
+// servePlaylist answers with a playlist in which every URI of ours carries the listener's session.
+func (p *Proxy) servePlaylist(w *answer, r *http.Request, m *mount) error {
+	if len(m.rest) > maxName {
+		return notFound("no playlist has so long a path")
+	}
+	name := m.playlistName(r.URL.RawQuery)
+	a, err := p.approach(r, m, m.rest)
+	if err != nil {
+		return err
+	}
+	if r.Method == http.MethodHead {
+		return p.headPlaylist(w, r, m)
+	}
+	pl, err := p.opt.Origin.Playlist(r.Context(), m.source(m.rest, m.upstreamQuery(r.URL.RawQuery)))
+	if err != nil {
+		return fetchFailed(m.group, err)
+	}
+	return p.answerPlaylist(w, r, m, pl, name, a)
+}
+
+// headPlaylist answers a HEAD: that the playlist is there. It begins no session.
+func (p *Proxy) headPlaylist(w *answer, r *http.Request, m *mount) error {
+	pl, err := p.opt.Origin.Playlist(r.Context(), m.source(m.rest, m.upstreamQuery(r.URL.RawQuery)))
+	if err != nil {
+		return fetchFailed(m.group, err)
+	}
+	playlistHead(w.Header(), pl)
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.Playlist, name string, a admission) error {
+	playlistHead(w.Header(), pl)
+	if pl.Doc == nil { // .m3u that is no HLS playlist passes as it is
+		return writeText(w, r, pl.Body)
+	}
+	if a.bare && pl.Doc.Kind == playlist.KindMaster {
+		// A master begins a session of its own each time; only what is polled is one session while it is.
+		a.who.key.ID = session.NewID()
+	}
+	s, fresh, err := p.admit(r, a, session.HLS)
+	if err != nil {
+		return err
+	}
+	if fresh && s.Start() {
+		p.begin(s, pl.Doc.Kind == playlist.KindMaster)
+	}
+	if a.who.notice != "" {
+		w.Header().Set("Earshot-Notice", a.who.notice+"; another was minted")
+	}
+	text, err := p.personalise(r.Context(), m, pl, name, a.who, s)
+	if err != nil {
+		return fetchFailed(m.group, err)
+	}
+	return writeText(w, r, text)
+}
+
+// A playlist beyond largePlaylist bytes takes long to plan and splice. Few are at it at a time, so that whoever plays something else has
+// his share of the processor.
+const (
+	largePlaylist = 256 << 10
+	maxLarge      = 2
+)
+
+// personalise is a session's own copy of a playlist, of which the group's timeline has learned. It waits for no longer than ctx.
+func (p *Proxy) personalise(ctx context.Context, m *mount, pl *origin.Playlist, name string, who identity, s *session.Session) ([]byte, error) {
+	if len(pl.Body) > largePlaylist {
+		select {
+		case p.large <- struct{}{}:
+			defer func() { <-p.large }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	role, byQuery := p.learn(ctx, m, pl, name, who.grant)
+	add := playlist.Additions{Session: string(s.Key.ID), Grant: p.grant(s, who.grant, role, name, byQuery)}
+	if who.grant != nil && who.grant.Role == session.RoleMaster {
+		add.ReportGrant = who.text
+	}
+	return p.plan(m, pl).Splice(nil, &add), nil
+}
+
+// begin counts a session, and records that of a master.
+func (p *Proxy) begin(s *session.Session, master bool) {
+	who := p.who(s)
+	if p.opt.Started != nil {
+		p.opt.Started(who)
+	}
+	if master {
+		p.opt.Book.Start(who)
+	}
+}
+
+// grant signs what all URIs of a playlist carry. It begins when the grant of the request did, so that the URIs are the same from whichever
+// edge they come.
+func (p *Proxy) grant(s *session.Session, from *session.Grant, role uint8, name string, byQuery bool) string {
+	l := &s.Listener
+	g := session.Grant{Group: s.Key.Group, UserID: l.UserID, DeviceID: l.DeviceID, DeviceType: l.DeviceType,
+		Issued: s.Issued, Role: role, Playlist: name, ByQuery: byQuery}
+	if from != nil {
+		g.Issued, g.Expires = from.Issued, from.Expires
+	}
+	return string(p.opt.Signer.Sign(nil, s.Key.ID, &g))
+}
+
+// learn takes what a playlist tells: a master the roles of its children, a media playlist its timeline. It returns what the
+// grant says of it.
+func (p *Proxy) learn(ctx context.Context, m *mount, pl *origin.Playlist, name string, g *session.Grant) (role uint8, byQuery bool) {
+	t := p.timelines.group(m)
+	if pl.Doc.Kind == playlist.KindMaster {
+		t.learnMaster(name, pl.Doc)
+		return session.RoleMaster, false
+	}
+	as := playlist.RoleVariant
+	switch {
+	case g == nil:
+	case g.Role != session.RoleMaster:
+		as, byQuery = playlist.Role(g.Role), g.ByQuery
+	default:
+		as, byQuery = p.timelines.role(ctx, m, t, g.Playlist, name, pl.URL)
+	}
+	t.learnMedia(lineName(name, byQuery), as, pl.Doc.Media)
+	return uint8(as), byQuery
+}
+
+// plan is where the playlist is spliced, for this mount.
+func (p *Proxy) plan(m *mount, pl *origin.Playlist) *playlist.Plan {
+	moved := m.moved(pl.URL)
+	return pl.Plan(m.prefix, moved, func() *playlist.Plan {
+		mapper := func(u *url.URL) (string, bool) { return p.routes.edgePath(m, u) }
+		plan := pl.Doc.Plan(mapper, moved)
+		p.metrics.leftAlone(plan.Foreign + plan.Unresolved)
+		return plan
+	})
+}
+
+// moved reports whether a playlist came from another directory than the client's URL stands for, so that its relative URIs
+// mean something else to the client.
+func (m *mount) moved(final *url.URL) bool {
+	path, ok := m.edgePath(final)
+	return !ok || directory(path) != directory(m.prefix+m.rest)
+}
+
+func directory(path string) string { return path[:strings.LastIndexByte(path, '/')+1] }
+
+func playlistHead(h http.Header, pl *origin.Playlist) {
+	contentType := pl.ContentType
+	if pl.Doc != nil && !origin.IsPlaylistType(contentType) {
+		contentType = "application/vnd.apple.mpegurl"
+	}
+	if contentType != "" {
+		h.Set("Content-Type", contentType)
+	}
+	h.Set("Cache-Control", "private, no-store")
+	h.Set("Vary", "Accept-Encoding")
+}
+
+// minGzip is the size below which compressing a playlist saves no packet.
+const minGzip = 1400
+
+var gzips = sync.Pool{New: func() any {
+	z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	return z
+}}
+
+// writeText sends a playlist, compressed where the client takes it.
+func writeText(w *answer, r *http.Request, text []byte) error {
+	if len(text) >= minGzip && acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		var buf bytes.Buffer
+		z := gzips.Get().(*gzip.Writer)
+		z.Reset(&buf)
+		_, err := z.Write(text)
+		if err == nil {
+			err = z.Close()
+		}
+		gzips.Put(z)
+		if err == nil {
+			w.Header().Set("Content-Encoding", "gzip")
+			text = buf.Bytes()
+		}
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.WriteHeader(http.StatusOK)
+	w.Write(text) // an error means that the client has gone
+	return nil
+}
+
+// acceptsGzip reads an Accept-Encoding header (RFC 9110, 12.5.3): gzip, or anything, unless its weight is zero.
+func acceptsGzip(header string) bool {
+	any := false
+	for part := range strings.SplitSeq(header, ",") {
+		coding, params, _ := strings.Cut(part, ";")
+		weight, hasWeight := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")
+		q, err := strconv.ParseFloat(weight, 64)
+		refused := hasWeight && (err != nil || q <= 0)
+		switch strings.ToLower(strings.TrimSpace(coding)) {
+		case "gzip", "x-gzip":
+			return !refused
+		case "*":
+			any = !refused
+		}
+	}
+	return any
+}

@@ -1,0 +1,222 @@
+package proxy
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/grafana/regexp"
+
+	"earshot/relay"
+)
+
+// Stream is one configured stream.
+type Stream struct {
+	Group string // group key of HLS; may name captures of Match as ${name}
+	Key   string // stream key of ICY
+
+	Path  string         // at the edge: a prefix that ends in "/" for HLS, the whole path for ICY
+	Match *regexp.Regexp // instead of Path: matches the beginning of the path
+
+	HLS []string // prefixes at the origins, in failover order; may name captures
+	ICY []string // mounts at the origins, in failover order
+
+	Mount  relay.Mount // of ICY
+	Query  []string    // parameters that go upstream; nil: all but ours
+	Follow []string    // hosts that the origin may redirect to
+}
+
+// mount is a stream as one request meets it, captures expanded.
+type mount struct {
+	stream *Stream
+	group  string   // what sessions are filed under
+	prefix string   // at the edge, escaped; "/" at its end for HLS
+	bases  []string // the prefix at the origins
+	rest   string   // of the path, escaped, below the prefix
+}
+
+// routes finds the stream that a path belongs to. It takes paths as the client wrote them: nothing is cleaned, joined
+// or redirected on the way (http.ServeMux does all three).
+type routes struct {
+	icy      map[string]*Stream
+	prefixes []*Stream // longest first
+	patterns []*Stream // in order of configuration
+}
+
+func newRoutes(streams []*Stream) *routes {
+	r := &routes{icy: make(map[string]*Stream)}
+	for _, s := range streams {
+		switch {
+		case s.Match != nil:
+			r.patterns = append(r.patterns, s)
+		case len(s.ICY) > 0:
+			r.icy[s.Path] = s
+		default:
+			r.prefixes = append(r.prefixes, s)
+		}
+	}
+	slices.SortStableFunc(r.prefixes, func(a, b *Stream) int { return cmp.Compare(len(b.Path), len(a.Path)) })
+	return r
+}
+
+// find returns the mount for an escaped path, or nil.
+func (r *routes) find(path string) *mount {
+	if s, ok := r.icy[path]; ok {
+		return &mount{stream: s, group: s.Key, prefix: path, bases: s.ICY}
+	}
+	for _, s := range r.prefixes {
+		if rest, ok := strings.CutPrefix(path, s.Path); ok {
+			return s.mount(s.Group, s.Path, rest, s.HLS)
+		}
+	}
+	for _, s := range r.patterns {
+		if m := s.match(path); m != nil {
+			return m
+		}
+	}
+	return nil
+}
+
+func (s *Stream) mount(group, prefix, rest string, bases []string) *mount {
+	return &mount{stream: s, group: group, prefix: prefix, rest: rest, bases: bases}
+}
+
+// match tries a pattern. What it matches at the beginning of the path is the prefix; the rest goes to the origin.
+func (s *Stream) match(path string) *mount {
+	at := s.Match.FindStringSubmatchIndex(path)
+	if at == nil || at[0] != 0 {
+		return nil
+	}
+	expand := func(template string) string {
+		return string(s.Match.ExpandString(nil, template, path, at))
+	}
+	prefix, rest := path[:at[1]], path[at[1]:]
+	key, bases := s.Group, s.HLS
+	if len(s.ICY) > 0 {
+		if rest != "" {
+			return nil
+		}
+		key, bases = s.Key, s.ICY
+	}
+	if key = expand(key); len(key) > maxKey || strings.Contains(key, "%") {
+		return nil // no channel is called that, and another spelling of one would count as another
+	}
+	return s.mount(key, prefix, rest, expandAll(bases, expand))
+}
+
+// maxKey bounds group and stream keys, in bytes; the configuration holds those it names to the same.
+const maxKey = 128
+
+// expandAll fills captures into URLs. In a query they are escaped once more: a capture may hold what parts parameters.
+func expandAll(templates []string, expand func(string) string) []string {
+	out := make([]string, len(templates))
+	for i, t := range templates {
+		path, query, ok := strings.Cut(t, "?")
+		if out[i] = expand(path); ok {
+			out[i] += "?" + queryReserved.Replace(expand(strings.ReplaceAll(query, "&", "\x00")))
+		}
+	}
+	return out
+}
+
+// queryReserved escapes what a capture may hold and a query parts its parameters by; the template's own ampersands stand as NULs.
+var queryReserved = strings.NewReplacer("&", "%26", ";", "%3B", "+", "%2B", "\x00", "&")
+
+// plain is an escaped path in which what need not be escaped is not (RFC 3986, 6.2.2.2), so that each path has one spelling.
+func plain(path string) string {
+	if !strings.Contains(path, "%") {
+		return path
+	}
+	var b strings.Builder
+	for i := 0; i < len(path); i++ {
+		if path[i] == '%' && i+2 < len(path) {
+			if c, err := strconv.ParseUint(path[i+1:i+3], 16, 8); err == nil && unreserved(byte(c)) {
+				b.WriteByte(byte(c))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(path[i])
+	}
+	return b.String()
+}
+
+func unreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
+}
+
+// safe refuses paths that would lead out of the prefix once the origin resolves them, or break a line of its log.
+func safe(u *url.URL) bool {
+	dots, other := 0, false // what the segment holds so far
+	for i := range len(u.Path) {
+		switch c := u.Path[i]; {
+		case c < ' ' || c == 0x7f:
+			return false
+		case c == '/' || c == '\\':
+			if climbs(dots, other) {
+				return false
+			}
+			dots, other = 0, false
+		case c == '.':
+			dots++
+		default:
+			other = true
+		}
+	}
+	return !climbs(dots, other)
+}
+
+// climbs reports whether a segment of so many dots, and other bytes or not, is "." or "..".
+func climbs(dots int, other bool) bool { return !other && (dots == 1 || dots == 2) }
+
+// follow reports whether a redirect of this mount may lead to u: to a host of its own origins, or one named in the
+// configuration.
+func (m *mount) follow(u *url.URL) bool {
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return false
+	}
+	for _, base := range m.bases {
+		if b, err := url.Parse(base); err == nil && b.Host == u.Host {
+			return true
+		}
+	}
+	return slices.ContainsFunc(m.stream.Follow, func(host string) bool {
+		return strings.EqualFold(host, u.Host) || strings.EqualFold(host, u.Hostname())
+	})
+}
+
+// edgePath maps an absolute URL of the origin to the path at the edge that serves it.
+func (m *mount) edgePath(u *url.URL) (string, bool) {
+	for _, base := range m.bases {
+		if rest, ok := below(base, u); ok {
+			return m.prefix + rest, true
+		}
+	}
+	return "", false
+}
+
+// below is the escaped path of u below a base URL that ends in "/".
+func below(base string, u *url.URL) (rest string, ok bool) {
+	b, err := url.Parse(base)
+	if err != nil || b.Scheme != u.Scheme || !strings.EqualFold(b.Host, u.Host) || !safe(u) {
+		return "", false
+	}
+	return strings.CutPrefix(u.EscapedPath(), b.EscapedPath())
+}
+
+// edgePath maps a URL of any configured origin: first by the mount itself, then by the other streams with a fixed path.
+func (r *routes) edgePath(m *mount, u *url.URL) (string, bool) {
+	if path, ok := m.edgePath(u); ok {
+		return path, true
+	}
+	for _, s := range r.prefixes {
+		for _, base := range s.HLS {
+			if rest, ok := below(base, u); ok {
+				return s.Path + rest, true
+			}
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,153 @@
+package proxy
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/grafana/regexp"
+)
+
+func table() *routes {
+	return newRoutes([]*Stream{
+		{Group: "news", Path: "/hls/news/", HLS: []string{"http://packager:8000/live/", "http://spare/live/"}},
+		{Group: "film", Path: "/film/", HLS: []string{"http://vod/film/"}, Follow: []string{"cdn.example"}},
+		{Match: regexp.MustCompile(`^/tv/(?P<ch>[a-z0-9.]+)/`), Group: "tv-${ch}", HLS: []string{"http://packager:8000/${ch}/"}},
+		{Key: "kpcc", Path: "/kpcc.mp3", ICY: []string{"http://icecast:8000/kpcc.mp3"}},
+	})
+}
+
+func TestFind(t *testing.T) {
+	r := table()
+	for _, c := range []struct{ path, group, prefix, base, rest string }{
+		{"/hls/news/hi/1.ts", "news", "/hls/news/", "http://packager:8000/live/", "hi/1.ts"},
+		{"/hls/news//x//y.ts", "news", "/hls/news/", "http://packager:8000/live/", "/x//y.ts"},
+		{"/hls/news/a%20b%2Fc.ts", "news", "/hls/news/", "http://packager:8000/live/", "a%20b%2Fc.ts"},
+		{"/tv/bbc1/master.m3u8", "tv-bbc1", "/tv/bbc1/", "http://packager:8000/bbc1/", "master.m3u8"},
+		{"/kpcc.mp3", "kpcc", "/kpcc.mp3", "http://icecast:8000/kpcc.mp3", ""},
+	} {
+		m := r.find(c.path)
+		if m == nil {
+			t.Errorf("%s: not found", c.path)
+			continue
+		}
+		if m.group != c.group || m.prefix != c.prefix || m.bases[0] != c.base || m.rest != c.rest {
+			t.Errorf("%s: %s, %s, %v, %s", c.path, m.group, m.prefix, m.bases, m.rest)
+		}
+	}
+	for _, path := range []string{"/", "/hls/new", "/hls/news", "/tv/BBC/x", "/x/tv/bbc/x", "/kpcc.mp3/", "/kpcc.mp"} {
+		if m := r.find(path); m != nil {
+			t.Errorf("%s: found %s", path, m.group)
+		}
+	}
+}
+
+func TestSafe(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/hls/news/a.ts": true, "/hls/news/a..b/c.ts": true, "/hls/news/...": true, "/hls//x": true,
+		"/hls/news/../secret": false, "/hls/news/%2e%2e/secret": false, "/hls/news/..": false, "/hls/news/%2E./x": false,
+		"/hls/news/..%2fsecret": false, "/hls/news/..%5csecret": false, "/hls/news/%00": false, "/hls/news/%0d%0aX": false, "/./x": false,
+	} {
+		u, err := url.ParseRequestURI(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := safe(u); got != want {
+			t.Errorf("safe(%s) = %v", path, got)
+		}
+	}
+}
+
+func TestEdgePath(t *testing.T) {
+	r := table()
+	news := r.find("/hls/news/master.m3u8")
+	tv := r.find("/tv/bbc1/master.m3u8")
+	for _, c := range []struct {
+		m         *mount
+		url, want string
+	}{
+		{news, "http://packager:8000/live/hi/1.ts", "/hls/news/hi/1.ts"},
+		{news, "http://spare/live/hi/1.ts?x=1", "/hls/news/hi/1.ts"},
+		{news, "http://PACKAGER:8000/live/hi/1.ts", "/hls/news/hi/1.ts"},
+		{news, "http://vod/film/1.ts", "/film/1.ts"},
+		{tv, "http://packager:8000/bbc1/hi/1.ts", "/tv/bbc1/hi/1.ts"},
+		{tv, "http://packager:8000/live/hi/1.ts", "/hls/news/hi/1.ts"},
+		{news, "https://packager:8000/live/hi/1.ts", ""},
+		{news, "http://packager/live/hi/1.ts", ""},
+		{news, "http://packager:8000/other/1.ts", ""},
+		{news, "http://packager:8000/live/../secret", ""},
+		{tv, "http://packager:8000/bbc2/hi/1.ts", ""},
+	} {
+		u, err := url.Parse(c.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := r.edgePath(c.m, u); got != c.want || ok != (c.want != "") {
+			t.Errorf("%s seen from %s: %q", c.url, c.m.group, got)
+		}
+	}
+}
+
+func TestPlain(t *testing.T) {
+	for path, want := range map[string]string{"/a": "/a", "/%61%2D%5f%7E/%2F%20%": "/a-_~/%2F%20%", "/%zz%4": "/%zz%4", "/%C3%BC": "/%C3%BC"} {
+		if got := plain(path); got != want {
+			t.Errorf("%s: %s, want %s", path, got, want)
+		}
+	}
+}
+
+// TestCaptures: what a client writes into a captured part stays inside it.
+func TestCaptures(t *testing.T) {
+	r := newRoutes([]*Stream{
+		{Match: regexp.MustCompile(`^/any/([^/]+)/`), Group: "any-${1}", HLS: []string{"http://o/${1}/"}},
+		{Match: regexp.MustCompile(`^/icy/(?P<ch>[^/]+)$`), Key: "icy-${ch}", ICY: []string{"http://o/listen?mount=${ch}&x=1"}},
+	})
+	if m := r.find("/icy/a&b;c+d"); m == nil || m.bases[0] != "http://o/listen?mount=a%26b%3Bc%2Bd&x=1" {
+		t.Errorf("%+v", m)
+	}
+	for _, path := range []string{"/any/" + strings.Repeat("a", maxKey) + "/x", "/any/%20/x", "/icy/%26"} {
+		if m := r.find(path); m != nil {
+			t.Errorf("%s: group %s", path, m.group)
+		}
+	}
+}
+
+func TestFollow(t *testing.T) {
+	r := table()
+	film, news := r.find("/film/x"), r.find("/hls/news/x")
+	for _, c := range []struct {
+		m    *mount
+		url  string
+		want bool
+	}{
+		{film, "http://vod/other", true}, {film, "https://cdn.example/x", true}, {film, "https://cdn.example:8443/x", true},
+		{news, "https://cdn.example/x", false}, {news, "http://spare/x", true}, {film, "ftp://vod/x", false}, {film, "http://vod.evil/x", false},
+		{film, "http://127.0.0.1/", false},
+	} {
+		u, err := url.Parse(c.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.m.follow(u); got != c.want {
+			t.Errorf("%s follows %s: %v", c.m.group, c.url, got)
+		}
+	}
+}
+
+func TestQuery(t *testing.T) {
+	m := table().find("/hls/news/x")
+	for raw, want := range map[string]string{
+		"":                                      "",
+		"token=a;b&x=%zz":                       "token=a;b&x=%zz",
+		"X-Playback-Session-Id=1&a=b&earshot=2": "a=b",
+		"X%2DPlayback-Session-Id=1&CMCD=sid%3D&offset=3&_HLS_msn=4": "_HLS_msn=4",
+	} {
+		if got := m.upstreamQuery(raw); got != want {
+			t.Errorf("upstream query of %q is %q, want %q", raw, got, want)
+		}
+	}
+	m.stream.Query = []string{"token"}
+	if got := m.upstreamQuery("token=1&other=2&_HLS_part=3"); got != "token=1&_HLS_part=3" {
+		t.Errorf("restricted query: %q", got)
+	}
+}

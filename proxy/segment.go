@@ -1,0 +1,175 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"earshot/listen"
+	"earshot/origin"
+	"earshot/playlist"
+	"earshot/session"
+)
+
+// Headers that pass, in either direction. Everything else is the edge's own business or the origin's.
+var (
+	requestHeaders  = []string{"If-Range", "If-None-Match", "If-Modified-Since", "Accept"}
+	responseHeaders = []string{"Content-Type", "Content-Encoding", "Content-Range", "Accept-Ranges", "Etag", "Last-Modified",
+		"Cache-Control", "Expires", "Age"}
+)
+
+// serveMedia sends a segment, part, init section or key as it comes from the origin, and meters it. What turns out to be a playlist by its type is
+// answered as one.
+func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (requestKind, error) {
+	line, role := p.belongs(r, m)
+	name, what := line, line
+	if what == "" {
+		what = directory(m.rest)
+	}
+	a, err := p.approach(r, m, what)
+	if err != nil {
+		return segmentKind, err
+	}
+	if g := a.who.grant; g != nil && g.Role != session.RoleMaster {
+		name, role = g.Playlist, playlist.Role(g.Role)
+		line = lineName(name, g.ByQuery)
+		what = line
+	}
+	query := m.upstreamQuery(r.URL.RawQuery)
+	media, err := p.opt.Origin.Open(r.Context(), r.Method, m.source(m.rest, query), upstreamHeader(r))
+	if err != nil {
+		return segmentKind, fetchFailed(m.group, err)
+	}
+	defer media.Body.Close()
+	if media.Status == http.StatusOK && r.Method == http.MethodGet && origin.IsPlaylistType(media.Header.Get("Content-Type")) {
+		pl, err := p.opt.Origin.Adopt(r.Context(), media.Body, media.Length, media.Header.Get("Content-Type"), media.URL)
+		if err != nil {
+			return playlistKind, fetchFailed(m.group, err)
+		}
+		return playlistKind, p.answerPlaylist(w, r, m, pl, m.playlistName(r.URL.RawQuery), a)
+	}
+	mediaHead(w.Header(), media)
+	if media.Status == http.StatusRequestedRangeNotSatisfiable { // its body is a page of the origin's
+		w.Header().Del("Content-Type")
+		w.Header().Set("Content-Length", "0")
+	}
+	if r.Method == http.MethodHead || media.Status == http.StatusNotModified || media.Status == http.StatusRequestedRangeNotSatisfiable {
+		w.WriteHeader(media.Status)
+		return segmentKind, nil
+	}
+	s, fresh, err := p.admit(r, a, session.HLS)
+	if err != nil {
+		return segmentKind, err
+	}
+	if fresh && s.Start() {
+		p.begin(s, false)
+	}
+	place := &placer{timelines: p.timelines, metrics: p.metrics, timeline: p.timelines.group(m), mount: m, name: name, line: line, role: role,
+		resources: m.resources(m.rest, query), media: isMedia(media.Header.Get("Content-Type"), m.rest), began: time.Now()}
+	place.base, place.total = extent(media)
+	place.small = !place.media && media.Length >= 0 && media.Length <= maxKeySize
+	place.class() // asks for the playlist at once where this edge has not seen it
+	held := c.hold()
+	transfer := p.opt.Book.Account(p.who(s)).Open(listen.Body{Stream: streamKey(m.group, what), Length: media.Length,
+		Placer: place, Unsent: held.asked()})
+	held.sends(transfer)
+	w.WriteHeader(media.Status)
+	p.send(w, r, media, transfer)
+	return segmentKind, nil
+}
+
+// maxKeySize is the most that a key has: those of AES-128 are 16 bytes long, those of other systems are documents.
+const maxKeySize = 4096
+
+// belongs names the playlist that lists what is asked for, as far as this edge has seen.
+func (p *Proxy) belongs(r *http.Request, m *mount) (name string, role playlist.Role) {
+	t, ok := p.timelines.find(m)
+	if !ok {
+		return "", playlist.RoleVariant
+	}
+	for _, resource := range m.resources(m.rest, m.upstreamQuery(r.URL.RawQuery)) {
+		if name, role, ok := t.Find(resource); ok {
+			return name, role
+		}
+	}
+	return "", playlist.RoleVariant
+}
+
+// upstreamHeader is what of the client's header the origin sees. Several ranges at once are not asked for: the whole is an allowed answer
+// (RFC 9110, 14.2), and one that can be metered.
+func upstreamHeader(r *http.Request) http.Header {
+	h := make(http.Header, 4)
+	for _, name := range requestHeaders {
+		if v := r.Header.Get(name); v != "" {
+			h.Set(name, v)
+		}
+	}
+	if v := r.Header.Get("Range"); v != "" && !strings.Contains(v, ",") {
+		h.Set("Range", v)
+	}
+	return h
+}
+
+func mediaHead(h http.Header, m *origin.Media) {
+	for _, name := range responseHeaders {
+		if v := m.Header.Get(name); v != "" {
+			h.Set(name, v)
+		}
+	}
+	if m.Length >= 0 && m.Status != http.StatusNotModified {
+		h.Set("Content-Length", strconv.FormatInt(m.Length, 10))
+	}
+}
+
+// extent is where the body begins in its resource and how long that is, −1 if it is unknown.
+func extent(m *origin.Media) (base, total int64) {
+	if m.Status != http.StatusPartialContent {
+		return 0, m.Length
+	}
+	// Content-Range: bytes 0-499/1234 (RFC 9110, 14.4)
+	from, rest, _ := strings.Cut(strings.TrimPrefix(m.Header.Get("Content-Range"), "bytes "), "-")
+	_, size, _ := strings.Cut(rest, "/")
+	base, err := strconv.ParseInt(strings.TrimSpace(from), 10, 64)
+	if err != nil || base < 0 {
+		return 0, -1
+	}
+	total, err = strconv.ParseInt(strings.TrimSpace(size), 10, 64)
+	if err != nil || total < base {
+		return base, -1
+	}
+	return base, total
+}
+
+// isMedia tells media from what else lies beside it, by type and, where the type says nothing, by name.
+func isMedia(contentType, path string) bool {
+	if strings.HasPrefix(contentType, "audio/") || strings.HasPrefix(contentType, "video/") {
+		return true
+	}
+	i := strings.LastIndexByte(path, '.')
+	switch strings.ToLower(path[i+1:]) {
+	case "ts", "aac", "mp3", "ac3", "ec3", "m4s", "m4a", "m4v", "mp4", "cmfa", "cmfv":
+		return true
+	}
+	return false
+}
+
+// send sends the body and meters it. When the origin breaks off, or the listener leaves, the answer is cut: a body that is
+// short must look short.
+func (p *Proxy) send(w *answer, r *http.Request, m *origin.Media, t *listen.Transfer) {
+	_, err := listen.NewWriter(w.ResponseWriter, t).ReadFrom(m.Body)
+	switch {
+	case err == nil:
+		t.Finish(false)
+	case errors.Is(err, listen.ErrWrite), r.Context().Err() != nil: // the listener has left, and the fetch ends with him
+		t.Finish(true)
+		w.cut = true
+		p.metrics.responseCut()
+	default:
+		http.NewResponseController(w.ResponseWriter).Flush() // what was counted must leave
+		t.Broke()
+		w.cut = true
+		p.opt.Origin.Broken(err)
+	}
+}

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package proxy
+
+import (
+	"net"
+	"time"
+)
+
+// limitUntaken is for Linux.
+func limitUntaken(*net.TCPConn, time.Duration) {}
