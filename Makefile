@@ -1,0 +1,37 @@
+# make run    the demo: an origin, an edge and a page that plays both
+# make test   everything, with the end-to-end tests; installs what they need with apt and npm, and says so
+# make build  bin/earshot
+# make players, make soak, make bench, make fuzz   the long ones; see docs/testing.md
+
+GO ?= go
+export CGO_ENABLED = 1
+
+STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: build run test setup lint unit race e2e players soak bench fuzz
+
+build:
+	$(GO) build -o bin/earshot ./cmd/earshot
+
+run: build
+	bin/earshot demo
+
+test: setup lint unit race e2e
+
+setup:
+	e2e/setup.sh
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+
+unit:
+	$(GO) test $$($(GO) list ./... | grep -v /e2e)
+
+race:
+	$(GO) test -race -short $$($(GO) list ./... | grep -v -e /e2e -e /demo)
+
+e2e:
+	$(GO) test -count=1 -timeout 10m ./e2e

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"earshot/admin"
+	"earshot/config"
+	"earshot/gate"
+	"earshot/listen"
+	"earshot/origin"
+	"earshot/proxy"
+	"earshot/relay"
+	"earshot/session"
+	"earshot/store"
+)
+
+// edge is the wired program.
+type edge struct {
+	cfg *config.Config
+	log *slog.Logger
+
+	lock      *os.File
+	db        *store.SQLite
+	recorder  *listen.Recorder
+	book      *listen.Book
+	finaliser *listen.Finaliser
+	table     *session.Table
+	origin    *origin.Client
+	relay     *relay.Relay
+	proxy     *proxy.Proxy
+	admin     http.Handler
+
+	drainAdmin    func()
+	adminListener net.Listener
+	front         http.Handler // serves players: the proxy, or what the demo puts before it
+	ready         func()       // called once all is served; may be nil
+}
+
+// newEdge wires everything, from the store outwards, and takes up what an earlier process left.
+func newEdge(cfg *config.Config, log *slog.Logger) (e *edge, err error) {
+	e = &edge{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.close())
+		}
+	}()
+	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
+		return nil, fmt.Errorf("data: %w", err)
+	}
+	if e.lock, err = lockData(cfg.Data); err != nil {
+		return nil, err
+	}
+	signer, err := newSigner(cfg)
+	if err != nil {
+		return nil, err
+	}
+	registry := prometheus.NewRegistry()
+	metrics := listen.NewMetrics(registry)
+	if err := e.openMeters(metrics); err != nil {
+		return nil, err
+	}
+	server := "Earshot/" + version()
+	e.origin = origin.New(origin.Options{UserAgent: server, Log: log, Metrics: origin.NewMetrics(registry)})
+	e.relay = relay.New(relay.Options{Log: log, Metrics: relay.NewMetrics(registry), UserAgent: server})
+	e.proxy = proxy.New(proxy.Options{
+		Streams: streams(cfg),
+		Signer:  signer,
+		Gate: gate.New(gate.Options{Table: e.table, NewPerAddress: cfg.NewSessionsPerAddress,
+			Metrics: gate.NewMetrics(registry, e.table)}),
+		Origin:  e.origin,
+		Relay:   e.relay,
+		Book:    e.book,
+		Trusted: proxy.TrustedProxies{Prefixes: cfg.TrustedProxies, Header: cfg.ClientIPHeader},
+		IP:      proxy.IPPolicy(cfg.Privacy.IP),
+		Server:  server,
+		Log:     log,
+		Metrics: proxy.NewMetrics(registry),
+		Started: metrics.Started,
+	})
+	e.front = e.proxy
+	operators := admin.New(admin.Options{Book: e.book, Table: e.table, Relay: e.relay, Gatherer: registry, Registerer: registry,
+		Token: cfg.Admin.Token, Version: version(), Log: log, Checks: e.checks()})
+	e.admin, e.drainAdmin = operators, operators.Drain
+	return e, nil
+}
+
+// openMeters opens the store and everything between it and the meters, and recovers what a killed process had not stored.
+func (e *edge) openMeters(metrics *listen.Metrics) error {
+	cfg := e.cfg
+	var err error
+	if e.db, err = store.OpenSQLite(filepath.Join(cfg.Data, "earshot.db")); err != nil {
+		return err
+	}
+	spill, err := listen.OpenSpill(filepath.Join(cfg.Data, "spill.log"))
+	if err != nil {
+		return err
+	}
+	journal, recovered, err := listen.OpenJournal(cfg.Data, e.log, metrics)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	stored, err := recovered.Save(ctx, journal, e.db, spill)
+	if err != nil {
+		e.log.Error("what the journal holds could not be stored; it is kept for the next start", "err", err)
+	}
+	e.recorder = listen.NewRecorder(e.db, spill, e.log, metrics)
+	e.book = listen.NewBook(listen.Options{Edge: edgeName(cfg), Slice: cfg.Listening.Slice, Idle: cfg.Listening.Idle, Log: e.log,
+		Metrics: metrics, Recorder: e.recorder, Journal: journal}, strconv.FormatInt(time.Now().UnixNano(), 36))
+	e.finaliser = &listen.Finaliser{Store: e.db, Book: e.book, Idle: cfg.Listening.Idle, Minimum: cfg.Listening.Minimum,
+		KeepEvents: cfg.Retention.Events, KeepSessions: cfg.Retention.Sessions, Log: e.log, Metrics: metrics}
+	return e.recoverSessions(ctx, recovered, stored)
+}
+
+// recoverSessions makes the sessions that were heard a moment ago live again, so that they go on and do not start anew.
+func (e *edge) recoverSessions(ctx context.Context, recovered *listen.Recovered, stored int) error {
+	since := time.Now().Add(-e.cfg.Listening.Idle)
+	e.table = session.NewTable(e.cfg.MaxSessions)
+	e.book.Restore(recovered, since)
+	recent, err := e.db.Recent(ctx, since)
+	if err != nil {
+		e.log.Error("recent sessions could not be read; those that go on will start anew", "err", err)
+	}
+	for _, r := range recent {
+		e.revive(r.Who, r.FromMS, r.TimeMS)
+	}
+	for _, a := range recovered.Accounts {
+		if a.LastMS >= since.UnixMilli() {
+			e.revive(a.Who, a.StartMS, a.LastMS)
+		}
+	}
+	if n := e.table.Len(); n > 0 || stored > 0 {
+		e.log.Info("recovered", "live_sessions", n, "events_stored", stored)
+	}
+	return nil
+}
+
+func (e *edge) revive(who listen.Who, fromMS, lastMS int64) {
+	s := &session.Session{Key: who.Key, Kind: who.Kind, Issued: time.UnixMilli(fromMS), Listener: session.Listener{
+		UserID: who.UserID, DeviceID: who.DeviceID, DeviceType: who.DeviceType, Agent: who.UserAgent, Country: who.Country}}
+	s.Listener.Address, _ = netip.ParseAddr(who.IP) // "" or a prefix's first address under privacy.ip
+	if live, fresh, err := e.table.Admit(s, time.UnixMilli(lastMS)); err == nil && fresh {
+		live.Start()
+	}
+}
+
+// idle reports which sessions have gone: nothing asked for, and nothing on its way to them.
+func (e *edge) idle(now time.Time) func(*session.Session) bool {
+	before := now.Add(-e.cfg.Listening.Idle)
+	return func(s *session.Session) bool {
+		if !s.Seen().Before(before) {
+			return false
+		}
+		a, ok := e.book.Find(s.Key)
+		return !ok || a.Snapshot().Transfers == 0
+	}
+}
+
+// checks are what the edge needs to be ready.
+func (e *edge) checks() []admin.Check {
+	return []admin.Check{
+		{Name: "store", Probe: e.db.Ping},
+		{Name: "recorder", Probe: func(context.Context) error {
+			if e.recorder.Failing() {
+				return errors.New("events cannot be stored; they wait in memory or in the spill file")
+			}
+			return nil
+		}},
+		{Name: "journal", Probe: func(context.Context) error {
+			if !e.book.Healthy() {
+				return errors.New("the journal cannot be written: a kill would lose what is not stored yet")
+			}
+			return nil
+		}},
+	}
+}
+
+// close lets go of the data directory. What was wired in part is closed in part.
+func (e *edge) close() error {
+	var errs []error
+	if e.db != nil {
+		errs = append(errs, e.db.Close())
+	}
+	if e.lock != nil {
+		errs = append(errs, e.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// streams turns the configured streams into the data plane's.
+func streams(cfg *config.Config) []*proxy.Stream {
+	out := make([]*proxy.Stream, len(cfg.Streams))
+	for i := range cfg.Streams {
+		s := &cfg.Streams[i]
+		out[i] = &proxy.Stream{Group: s.Group, Key: s.Stream, Path: s.Path, Match: s.Match,
+			HLS: s.HLS, ICY: s.ICY, Query: s.Query, Follow: s.Follow,
+			Mount: relay.Mount{Burst: int64(s.Burst), Rewind: s.Rewind, MaxListeners: s.MaxListeners}}
+	}
+	return out
+}
+
+func edgeName(cfg *config.Config) string {
+	if cfg.Edge != "" {
+		return cfg.Edge
+	}
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "edge"
+	}
+	return name
+}
+
+// newSigner signs with the configured secrets, or with one that is minted once and kept in the data directory.
+func newSigner(cfg *config.Config) (*session.Signer, error) {
+	var secrets []session.Secret
+	for _, s := range cfg.Secrets {
+		secrets = append(secrets, session.Secret{ID: s.ID, Key: []byte(s.Key)})
+	}
+	if len(secrets) == 0 {
+		key, err := keptSecret(filepath.Join(cfg.Data, "grant.key"))
+		if err != nil {
+			return nil, err
+		}
+		secrets = []session.Secret{{ID: "local", Key: key}}
+	}
+	return session.NewSigner(secrets)
+}
+
+func keptSecret(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		var key [32]byte
+		rand.Read(key[:])
+		text = []byte(base64.StdEncoding.EncodeToString(key[:]) + "\n")
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the key that signs grants: %w", err)
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(key) < 16 {
+		return nil, fmt.Errorf("the key that signs grants: %s is damaged; remove it to have another minted", path)
+	}
+	return key, nil
+}

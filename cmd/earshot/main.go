@@ -1,0 +1,148 @@
+// Command earshot is a streaming edge proxy for HLS and Icecast. See README.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"earshot/config"
+)
+
+const usage = `earshot counts what is heard, in front of the HLS packager or the Icecast that you already have.
+
+  earshot serve -config FILE    run the edge
+  earshot check -config FILE    say what is wrong with a configuration, and where
+  earshot demo                  an origin, an edge and a page that plays both, all local
+  earshot version
+`
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal does not wait for the drain
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// errUsage is wrong usage; what is wrong has been printed.
+var errUsage = errors.New("usage")
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return exitUsage
+	}
+	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
+		"serve": serveCommand, "check": checkCommand, "demo": demoCommand, "version": versionCommand,
+	}
+	command, ok := commands[args[0]]
+	switch {
+	case args[0] == "help" || args[0] == "-h" || args[0] == "--help" || args[0] == "-help":
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	case !ok:
+		fmt.Fprintf(stderr, "earshot: there is no command %q\n\n%s", args[0], usage)
+		return exitUsage
+	}
+	err := command(ctx, args[1:], stdout, stderr)
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.Is(err, errUsage):
+		return exitUsage
+	}
+	var problems config.Errors
+	if errors.As(err, &problems) {
+		fmt.Fprintln(stderr, problems.Error())
+	} else {
+		fmt.Fprintf(stderr, "earshot %s: %v\n", args[0], err)
+	}
+	return exitFailed
+}
+
+// parse reads the flags of a command, which takes nothing else.
+func parse(flags *flag.FlagSet, args []string, stderr io.Writer) error {
+	flags.SetOutput(stderr)
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return errUsage
+	}
+	if flags.NArg() > 0 {
+		fmt.Fprintf(stderr, "earshot %s: %q: it takes no arguments besides its flags\n", flags.Name(), flags.Arg(0))
+		return errUsage
+	}
+	return nil
+}
+
+// configFlag reads the one flag of serve and check.
+func configFlag(name string, args []string, stderr io.Writer) (string, error) {
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	file := flags.String("config", "", "the configuration `FILE` (YAML)")
+	if err := parse(flags, args, stderr); err != nil {
+		return "", err
+	}
+	if *file == "" {
+		fmt.Fprintf(stderr, "earshot %s: write -config FILE\n", name)
+		return "", errUsage
+	}
+	return *file, nil
+}
+
+func versionCommand(_ context.Context, args []string, stdout, stderr io.Writer) error {
+	if err := parse(flag.NewFlagSet("version", flag.ContinueOnError), args, stderr); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "earshot %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return nil
+}
+
+// release is the version of a build that was made with -ldflags "-X main.release=…".
+var release string
+
+func version() string {
+	if release != "" {
+		return release
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "devel"
+}
+
+func checkCommand(_ context.Context, args []string, stdout, stderr io.Writer) error {
+	file, err := configFlag("check", args, stderr)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Load(file)
+	if err != nil {
+		return err
+	}
+	for _, notice := range cfg.Notices() {
+		fmt.Fprintln(stdout, notice)
+	}
+	fmt.Fprintf(stdout, "%s: good, %s\n", file, count(len(cfg.Streams), "stream"))
+	return nil
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
