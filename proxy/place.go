@@ -25,8 +25,9 @@ type placer struct {
 	small     bool  // it may be a key
 	began     time.Time
 
-	found string // of resources: the one that the playlist lists
-	how   string // it was placed
+	found string        // of resources: the one that the playlist lists
+	worth time.Duration // of what has been placed
+	how   string        // it was placed
 }
 
 // Metered says yes for media and init sections, no for keys. What cannot be a key need not wait for the playlist to say so.
@@ -84,16 +85,15 @@ func (p *placer) Place(dst []listen.Span, piece listen.Piece) ([]listen.Span, bo
 	if class == playlist.ClassInit {
 		return dst, true
 	}
-	var worth time.Duration
 	for _, s := range spans {
 		dst = append(dst, listen.Span{Axis: s.Axis, From: s.From, To: s.To, Worth: int64(s.Worth)})
-		worth += s.Worth
+		p.worth += s.Worth
 	}
 	if class == playlist.ClassPart && len(spans) == 0 && time.Since(p.began) < settleWithin {
 		return dst, false // hinted at, and not listed yet: it has no time before it is (RFC 8216bis, 4.4.5.3)
 	}
-	if class == playlist.ClassSegment && piece.From == 0 && piece.To == total && (p.total >= 0 || piece.Whole) {
-		p.timeline.learnRate(p.line, total, worth)
+	if class == playlist.ClassSegment && p.base == 0 && piece.To == total && (p.total >= 0 || piece.Whole) {
+		p.timeline.learnRate(p.line, total, p.worth)
 	}
 	p.note("timeline")
 	return dst, true
