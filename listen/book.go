@@ -252,11 +252,8 @@ func (b *Book) rewindShard(shard int, now time.Time) {
 
 // take hands a closed slice to the recorder, and to the journal as it is now: what that had of it may be half a second old.
 func (b *Book) take(e Event) bool {
-	if !b.opt.Recorder.Take(e) {
-		return false
-	}
-	b.opt.Journal.note(e)
-	return true
+	b.opt.Journal.note(e) // if it is refused the slice grows on, and what is written of it later replaces this
+	return b.opt.Recorder.Take(e)
 }
 
 // drop closes an account that has heard nothing since t.

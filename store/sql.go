@@ -150,10 +150,10 @@ FROM part HAVING sum(bytes) > 0 OR sum(duration_ms) > 0`
 
 const (
 	markFinalised = `WITH RECURSIVE ` + chain + `
-UPDATE listen_events SET state = 1, previous = 0 WHERE id IN (SELECT id FROM chain UNION ALL ` + ignored + `)`
+UPDATE listen_events SET state = 1 WHERE id IN (SELECT id FROM chain UNION ALL ` + ignored + `)`
 
 	markIgnored = `WITH RECURSIVE ` + chain + `
-UPDATE listen_events SET state = 2, previous = 0 WHERE id IN (SELECT id FROM chain)`
+UPDATE listen_events SET state = 2 WHERE id IN (SELECT id FROM chain)`
 
 	closeSession = `DELETE FROM open_sessions WHERE ` + thisSession
 )

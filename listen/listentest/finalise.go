@@ -222,8 +222,11 @@ func finaliseTwice(w *world) {
 	is(w, "rows", len(w.rows()), 1)
 }
 
-// workers runs finalisers over both handles until no session is idle. Each looks for itself, as two edges would.
-func (w *world) workers(ctx context.Context, n int) (done listen.Outcome) {
+// workers runs finalisers over both handles until no session is idle. Each looks for itself, as two edges would. A
+// store whose sessions never end is given up on.
+func (w *world) workers(n int) (done listen.Outcome) {
+	ctx, cancel := context.WithTimeout(w.Context(), 30*time.Second)
+	defer cancel()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for i := range n {
@@ -231,8 +234,10 @@ func (w *world) workers(ctx context.Context, n int) (done listen.Outcome) {
 		wg.Go(func() {
 			for {
 				keys, err := store.Idle(ctx, at(500), session.Key{}, 17)
-				if err != nil || len(keys) == 0 {
-					check(w, err)
+				if err != nil {
+					w.Error(err)
+				}
+				if len(keys) == 0 {
 					return
 				}
 				closing := make([]listen.Closing, len(keys))
@@ -240,7 +245,10 @@ func (w *world) workers(ctx context.Context, n int) (done listen.Outcome) {
 					closing[i] = listen.Closing{Key: k, Reason: listen.Left}
 				}
 				o, err := store.Finalise(ctx, closing, at(500), minimum, at(500))
-				check(w, err)
+				if err != nil {
+					w.Error(err)
+					return
+				}
 				mu.Lock()
 				done = listen.Outcome{Finalised: done.Finalised + o.Finalised, Ignored: done.Ignored + o.Ignored,
 					Skipped: done.Skipped + o.Skipped}
@@ -250,12 +258,6 @@ func (w *world) workers(ctx context.Context, n int) (done listen.Outcome) {
 	}
 	wg.Wait()
 	return done
-}
-
-func check(w *world, err error) {
-	if err != nil {
-		w.Error(err)
-	}
 }
 
 func twoFinalisers(w *world) {
@@ -268,7 +270,7 @@ func twoFinalisers(w *world) {
 		}
 	}
 	w.append(events...)
-	done := w.workers(w.Context(), 4)
+	done := w.workers(4)
 	is(w, "finalised", done.Finalised, sessions*3/4)
 	is(w, "ignored", done.Ignored, sessions/4)
 	w.balance()
@@ -299,7 +301,7 @@ func appendWhileFinalising(w *world) {
 			waiting = false
 		case <-time.After(time.Millisecond):
 		}
-		w.workers(w.Context(), 2)
+		w.workers(2)
 	}
 	w.balance()
 	is(w, "events", len(w.events()), sessions*len(batches))
