@@ -1,16 +1,12 @@
 package listen
 
 import (
-	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
-
-// siocOutQNSD asks a TCP socket how many bytes written to it have not been sent once (linux/sockios.h, SIOCOUTQNSD).
-const siocOutQNSD = 0x894B
 
 // Socket asks the kernel about a connection. It is safe for concurrent use, and after the connection is closed it
 // tells what it told last.
@@ -22,15 +18,11 @@ type Socket struct {
 	ask func(fd uintptr)
 }
 
-// NewSocket looks at c.
-func NewSocket(c *net.TCPConn) *Socket {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return &Socket{}
-	}
+// NewSocket looks at a TCP connection.
+func NewSocket(raw syscall.RawConn) *Socket {
 	s := &Socket{raw: raw}
 	s.ask = func(fd uintptr) {
-		if n, err := unix.IoctlGetUint32(int(fd), siocOutQNSD); err == nil {
+		if n, err := unix.IoctlGetUint32(int(fd), unix.SIOCOUTQNSD); err == nil {
 			s.unsent.Store(int64(n))
 		}
 	}
@@ -39,9 +31,6 @@ func NewSocket(c *net.TCPConn) *Socket {
 
 // Unsent is the number of bytes written that the kernel has not sent yet, or had not when the connection was closed.
 func (s *Socket) Unsent() int64 {
-	if s.raw == nil {
-		return 0
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.raw.Control(s.ask) // an error means that the socket is closed: the last answer stands
@@ -53,9 +42,6 @@ const tcpEstablished = 1
 
 // PeerThere reports whether the other side has neither closed nor reset the connection.
 func (s *Socket) PeerThere() bool {
-	if s.raw == nil {
-		return false
-	}
 	there := false
 	s.raw.Control(func(fd uintptr) {
 		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)

@@ -2,13 +2,13 @@
 
 package listen
 
-import "net"
+import "syscall"
 
 // Socket asks the kernel about a connection. Only Linux tells.
 type Socket struct{}
 
-// NewSocket looks at c.
-func NewSocket(*net.TCPConn) *Socket { return &Socket{} }
+// NewSocket looks at a TCP connection.
+func NewSocket(syscall.RawConn) *Socket { return &Socket{} }
 
 // Unsent is unknown here; what was written counts as sent.
 func (s *Socket) Unsent() int64 { return 0 }

@@ -111,7 +111,11 @@ func TestUnsent(t *testing.T) {
 			}
 			tcp := served.(*net.TCPConn)
 			tcp.SetWriteBuffer(1 << 20)
-			socket := listen.NewSocket(tcp)
+			raw, err := tcp.SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			socket := listen.NewSocket(raw)
 			account := plainBook().Account(who("a"))
 			transfer := account.Open(listen.Body{Stream: "s", Length: 1 << 30, Placer: everything(), Unsent: socket.Unsent})
 			tcp.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))

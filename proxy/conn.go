@@ -24,8 +24,12 @@ type listener struct {
 func (l listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if tcp, ok := c.(*net.TCPConn); ok && err == nil {
-		limitUntaken(tcp, l.takeWithin)
-		return &conn{TCPConn: tcp, Socket: listen.NewSocket(tcp)}, nil
+		raw, err := tcp.SyscallConn()
+		if err != nil {
+			return c, nil
+		}
+		limitUntaken(raw, l.takeWithin)
+		return &conn{TCPConn: tcp, Socket: listen.NewSocket(raw)}, nil
 	}
 	return c, err
 }

@@ -3,9 +3,9 @@
 package proxy
 
 import (
-	"net"
+	"syscall"
 	"time"
 )
 
 // limitUntaken is for Linux.
-func limitUntaken(*net.TCPConn, time.Duration) {}
+func limitUntaken(syscall.RawConn, time.Duration) {}

@@ -5,6 +5,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"earshot/listen"
 )
 
 // pollRDHUP is POLLRDHUP, which x/sys does not name.
@@ -17,19 +19,18 @@ const maxUnsent = 256 << 10
 // socket asks the kernel about a listener's connection. It is safe for concurrent use, and after the connection was
 // closed. A nil socket knows nothing.
 type socket struct {
+	*listen.Socket
 	raw     syscall.RawConn
-	asked   func(fd uintptr) // the methods below as values, made once
-	polled  func(fd uintptr)
+	polled  func(fd uintptr) // poll as a value, made once
 	pollFds [1]unix.PollFd
 
 	mu   sync.Mutex
-	left int64
 	gone bool
 }
 
 func newSocket(raw syscall.RawConn) *socket {
-	s := &socket{raw: raw}
-	s.asked, s.polled = s.ask, s.poll
+	s := &socket{Socket: listen.NewSocket(raw), raw: raw}
+	s.polled = s.poll
 	raw.Control(func(fd uintptr) {
 		// Where the kernel does not know the option it only holds more.
 		unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent)
@@ -42,16 +43,7 @@ func (s *socket) unsent() int64 {
 	if s == nil {
 		return 0
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.raw.Control(s.asked)
-	return s.left
-}
-
-func (s *socket) ask(fd uintptr) {
-	if n, err := unix.IoctlGetUint32(int(fd), unix.SIOCOUTQNSD); err == nil {
-		s.left = int64(n)
-	}
+	return s.Unsent()
 }
 
 // hungUp reports whether the listener has closed his end.
