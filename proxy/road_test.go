@@ -81,7 +81,8 @@ func (r *road) front(up string) {
 	}()
 	running, stop := context.WithCancel(context.Background())
 	settled := make(chan struct{})
-	go func() { defer close(settled); r.book.Run(running) }()
+	book := r.book
+	go func() { defer close(settled); book.Run(running) }()
 	r.t.Cleanup(func() {
 		server.Close()
 		<-done

@@ -53,27 +53,30 @@ type edge struct {
 }
 
 // newEdge wires everything, from the store outwards, and takes up what an earlier process left.
-func newEdge(cfg *config.Config, log *slog.Logger) (e *edge, err error) {
-	e = &edge{cfg: cfg, log: log}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, e.close())
-		}
-	}()
+func newEdge(cfg *config.Config, log *slog.Logger) (*edge, error) {
+	e := &edge{cfg: cfg, log: log}
+	if err := e.wire(); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+func (e *edge) wire() (err error) {
+	cfg, log := e.cfg, e.log
 	if err := os.MkdirAll(cfg.Data, 0o750); err != nil {
-		return nil, fmt.Errorf("data: %w", err)
+		return fmt.Errorf("data: %w", err)
 	}
 	if e.lock, err = lockData(cfg.Data); err != nil {
-		return nil, err
+		return err
 	}
 	signer, err := newSigner(cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	registry := prometheus.NewRegistry()
 	metrics := listen.NewMetrics(registry)
 	if err := e.openMeters(metrics); err != nil {
-		return nil, err
+		return err
 	}
 	server := "Earshot/" + version()
 	e.origin = origin.New(origin.Options{UserAgent: server, Log: log, Metrics: origin.NewMetrics(registry)})
@@ -97,7 +100,7 @@ func newEdge(cfg *config.Config, log *slog.Logger) (e *edge, err error) {
 	operators := admin.New(admin.Options{Book: e.book, Table: e.table, Relay: e.relay, Gatherer: registry, Registerer: registry,
 		Token: cfg.Admin.Token, Version: version(), Log: log, Checks: e.checks()})
 	e.admin, e.drainAdmin = operators, operators.Drain
-	return e, nil
+	return nil
 }
 
 // openMeters opens the store and everything between it and the meters, and recovers what a killed process had not stored.
