@@ -14,8 +14,8 @@ type listened struct {
 	Played float64 // seconds
 }
 
-// TestPlayers: what people listen with plays through the edge, without an error. It is the one test that runs alone: on a machine that
-// the others keep busy, a player may stall through no fault of the edge.
+// TestPlayers: what people listen with plays through the edge, without an error. It runs before the parallel tests: on a machine that
+// they keep busy, a player may stall through no fault of the edge.
 func TestPlayers(t *testing.T) {
 	for _, test := range []struct {
 		name string

@@ -75,15 +75,13 @@ func begin(t testing.TB, cmd *exec.Cmd) *process {
 		close(p.exited)
 	}()
 	t.Cleanup(func() {
-		ended := "still ran"
-		select {
-		case <-p.exited:
-			ended = "had ended: " + cmd.ProcessState.String()
-		default:
+		state := "still ran"
+		if p.ended() {
+			state = "had ended: " + cmd.ProcessState.String()
 		}
 		p.end()
 		if t.Failed() {
-			t.Logf("%s\n%s, and printed:\n%s", strings.Join(cmd.Args, " "), ended, tail(p.output(t), 15))
+			t.Logf("%s\n%s, and printed:\n%s", strings.Join(cmd.Args, " "), state, tail(p.output(t), 15))
 		}
 	})
 	return p
@@ -103,10 +101,18 @@ func (p *process) wait(t testing.TB, limit time.Duration) error {
 
 // signal sends sig to the program, if it still runs.
 func (p *process) signal(sig syscall.Signal) {
+	if !p.ended() {
+		_ = p.cmd.Process.Signal(sig) // it may just have ended
+	}
+}
+
+// ended tells whether the program has ended; then cmd.ProcessState says how.
+func (p *process) ended() bool {
 	select {
 	case <-p.exited:
+		return true
 	default:
-		_ = p.cmd.Process.Signal(sig) // it may just have ended
+		return false
 	}
 }
 
@@ -125,10 +131,8 @@ func (p *process) end() {
 func (p *process) ready(t testing.TB, limit time.Duration, what string, check func() error) {
 	t.Helper()
 	eventually(t, limit, what, func() error {
-		select {
-		case <-p.exited:
+		if p.ended() {
 			t.Fatalf("%s: %s has ended: %v", what, filepath.Base(p.cmd.Path), p.cmd.ProcessState)
-		default:
 		}
 		return check()
 	})
