@@ -53,7 +53,7 @@ func TestOpenReadOnly(t *testing.T) {
 	s := fresh(t)
 	fileless := t.TempDir()
 	chmod(t, filepath.Dir(filepath.Dir(s.Path())), 0o755)
-	chmod(t, filepath.Dir(filepath.Dir(fileless)), 0o755)
+	chmod(t, filepath.Dir(fileless), 0o755)
 	chmod(t, s.Path(), 0o444)
 	chmod(t, fileless, 0o555)
 	runtime.LockOSThread()
