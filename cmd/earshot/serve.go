@@ -25,6 +25,7 @@ func serveCommand(ctx context.Context, args []string, _, stderr io.Writer) error
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
+	slog.SetDefault(log) // takes in what libraries print
 	for _, notice := range cfg.Notices() {
 		log.Warn(notice)
 	}
