@@ -26,6 +26,7 @@ type Options struct {
 	ConnectTimeout time.Duration // [5s] to a connection
 	HeaderTimeout  time.Duration // [15s] from the request to the head of the answer
 	StallTimeout   time.Duration // [30s] without a byte of the body
+	LargeTimeout   time.Duration // [10s] for the rest of a playlist that is not small
 	MaxPlaylist    int64         // [8 MiB] of a playlist, decoded
 	Log            *slog.Logger
 	Metrics        *Metrics
@@ -51,6 +52,7 @@ func New(opt Options) *Client {
 	def(&opt.ConnectTimeout, 5*time.Second)
 	def(&opt.HeaderTimeout, 15*time.Second)
 	def(&opt.StallTimeout, 30*time.Second)
+	def(&opt.LargeTimeout, 10*time.Second)
 	if opt.MaxPlaylist <= 0 {
 		opt.MaxPlaylist = 8 << 20
 	}

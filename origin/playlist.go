@@ -140,7 +140,8 @@ func (c *Client) readLarge(ctx context.Context, buf *bytes.Buffer, body io.Reade
 		return nil, fmt.Errorf("%w: too many large playlists at once", ErrTimeout)
 	}
 	release = func() { <-c.large }
-	_, err = io.Copy(buf, io.LimitReader(body, c.opt.MaxPlaylist+1-smallPlaylist))
+	brisk := &briskReader{body, time.Now().Add(c.opt.LargeTimeout)}
+	_, err = io.Copy(buf, io.LimitReader(brisk, c.opt.MaxPlaylist+1-smallPlaylist))
 	if err == nil && int64(buf.Len()) > c.opt.MaxPlaylist {
 		err = fmt.Errorf("%w: at most %d bytes are taken", ErrTooLarge, c.opt.MaxPlaylist)
 	}
@@ -149,6 +150,19 @@ func (c *Client) readLarge(ctx context.Context, buf *bytes.Buffer, body io.Reade
 		return nil, err
 	}
 	return release, nil
+}
+
+// briskReader ends with ErrTimeout when it is read after its time: an origin that lets a large playlist drip holds its place no longer.
+type briskReader struct {
+	io.Reader
+	until time.Time
+}
+
+func (r *briskReader) Read(p []byte) (int, error) {
+	if time.Now().After(r.until) {
+		return 0, fmt.Errorf("%w: a large playlist comes too slowly", ErrTimeout)
+	}
+	return r.Reader.Read(p)
 }
 
 // version is the version that a body is: the last one, or a new one.

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"earshot/playlist"
 )
@@ -201,5 +202,25 @@ func TestLargeAtOnce(t *testing.T) {
 	cancel()
 	if _, err := c.Adopt(ctx, strings.NewReader(large), -1, "", &url.URL{}); !errors.Is(err, ErrTimeout) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestDripFed: a large playlist that comes slowly, but never so slowly as to stall, gives its place back.
+func TestDripFed(t *testing.T) {
+	t.Parallel()
+	c, base := serve(t, Options{LargeTimeout: 100 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "#EXTM3U\n#"+strings.Repeat("x", smallPlaylist))
+		for r.Context().Err() == nil {
+			w.(http.Flusher).Flush()
+			fmt.Fprint(w, "x")
+			time.Sleep(time.Millisecond)
+		}
+	})
+	_, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
+	if !errors.Is(err, ErrTimeout) {
+		t.Errorf("it ends with %v", err)
+	}
+	if len(c.large) != 0 {
+		t.Error("its place is still taken")
 	}
 }
