@@ -109,9 +109,6 @@ func (g *Gate) refuse(v Verdict) Verdict {
 	return v
 }
 
-// Release gives a session's seat back at once.
-func (g *Gate) Release(k session.Key) { g.table.Remove(k) }
-
 // Bare is the id of the live session that a listener without id or grant belongs to.
 func (g *Gate) Bare(tag, group string) (session.ID, bool) { return g.table.Bare(tag, group) }
 

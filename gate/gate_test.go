@@ -64,7 +64,8 @@ func TestRateMemoryIsBounded(t *testing.T) {
 }
 
 func TestFull(t *testing.T) {
-	g := New(Options{Table: session.NewTable(3)})
+	table := session.NewTable(3)
+	g := New(Options{Table: table})
 	for i := range 5 {
 		v := g.Admit(Request{Key: session.Key{ID: session.ID(fmt.Sprint(i)), Group: "g"}})
 		if want := i < 3; (v.Action == Allow) != want || !want && v.Code != EdgeFull {
@@ -77,7 +78,7 @@ func TestFull(t *testing.T) {
 	if v := g.Admit(Request{Key: session.Key{ID: "1", Group: "g"}}); v.Action != Allow || v.Fresh {
 		t.Errorf("who is in is shut out: %+v", v)
 	}
-	g.Release(session.Key{ID: "1", Group: "g"})
+	table.Remove(session.Key{ID: "1", Group: "g"})
 	if v := g.Admit(Request{Key: session.Key{ID: "9", Group: "g"}}); v.Action != Allow || !v.Fresh {
 		t.Errorf("%+v", v)
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"earshot/gate"
-	"earshot/listen"
 	"earshot/relay"
 	"earshot/session"
 )
@@ -59,18 +58,16 @@ func (p *Proxy) serveICY(w *answer, r *http.Request, m *mount) error {
 }
 
 func (p *Proxy) join(w *answer, r *http.Request, m *mount, hub *relay.Hub, info relay.Info, s *session.Session) error {
-	nc, buf, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	nc, _, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
 		return fmt.Errorf("take over the connection of an ICY listener: %w", err)
 	}
-	w.status, w.hijacked = http.StatusOK, true
-	buf.Writer.Reset(nil)
+	w.status = http.StatusOK
 	nc.SetDeadline(time.Time{})
 	if c, ok := nc.(*conn); ok {
 		nc = c.TCPConn // the relay does with the socket what only a TCPConn can: it gathers writes, and discards what is unsent
 	}
-	j := relay.Join{Conn: nc, Pending: p.icyHead(r, info), Account: p.opt.Book.Account(p.who(s)), Stream: m.group,
-		OnLeave: func(listen.Reason) {}}
+	j := relay.Join{Conn: nc, Pending: p.icyHead(r, info), Account: p.opt.Book.Account(p.who(s)), Stream: m.group}
 	if wantsMetadata(r) {
 		j.MetaInt = metaInt
 	}

@@ -145,9 +145,8 @@ func (p *Proxy) fail(w *answer, r *http.Request, kind requestKind, err error) {
 // answer notes what was answered.
 type answer struct {
 	http.ResponseWriter
-	status   int
-	hijacked bool
-	cut      bool // the body broke off: the connection must too
+	status int
+	cut    bool // the body broke off: the connection must too
 }
 
 func (a *answer) WriteHeader(status int) {
