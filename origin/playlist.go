@@ -13,6 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
+
 	"earshot/playlist"
 )
 
@@ -23,8 +26,9 @@ type Playlist struct {
 	URL         *url.URL           // it was finally fetched from
 	Doc         *playlist.Document // nil if it is no playlist: then Body passes as it is
 
-	mu    sync.Mutex
-	plans map[planKey]*playlist.Plan
+	mu       sync.Mutex
+	plans    map[planKey]*playlist.Plan
+	imported map[string]*Playlist // by the values imported
 }
 
 // planKey is what a plan depends on besides the playlist.
@@ -54,6 +58,45 @@ func (p *Playlist) Plan(mount string, moved bool, make func() *playlist.Plan) *p
 	}
 	p.plans[key] = plan
 	return plan
+}
+
+// maxImported bounds the masters under which one version is kept; they mostly agree.
+const maxImported = 4
+
+// Import is this version as it reads with the variables of a master (rfc8216bis, 4.4.2.3), made once for each set of values. It is the
+// version itself where that imports nothing.
+func (p *Playlist) Import(master map[string]string) (*Playlist, error) {
+	if p.Doc == nil || len(p.Doc.Imports) == 0 {
+		return p, nil
+	}
+	var key strings.Builder
+	for _, name := range p.Doc.Imports {
+		if value, ok := master[name]; ok {
+			fmt.Fprintf(&key, "%d:%s", len(value), value)
+		}
+		key.WriteByte(',')
+	}
+	p.mu.Lock()
+	known := p.imported[key.String()]
+	p.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	doc, err := p.Doc.Import(master)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrTooLarge, p.URL.Redacted(), err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if known := p.imported[key.String()]; known != nil {
+		return known, nil
+	}
+	if p.imported == nil || len(p.imported) >= maxImported {
+		p.imported = map[string]*Playlist{}
+	}
+	imported := &Playlist{Body: p.Body, ContentType: p.ContentType, URL: p.URL, Doc: doc}
+	p.imported[key.String()] = imported
+	return imported, nil
 }
 
 const (
@@ -96,26 +139,30 @@ func (c *Client) fetchInTurn(ctx context.Context, src Source) (*Playlist, error)
 }
 
 func (c *Client) fetch(ctx context.Context, src Source) (*Playlist, error) {
-	resp, stop, err := c.do(ctx, http.MethodGet, src, http.Header{})
+	resp, stop, err := c.do(ctx, http.MethodGet, src, http.Header{"Accept-Encoding": {"gzip"}})
 	if err != nil {
 		return nil, err
 	}
-	body := watch(resp.Body, c.opt.StallTimeout, stop)
-	defer body.Close()
+	m := &Media{Header: resp.Header, Length: resp.ContentLength, URL: resp.Request.URL, Body: watch(resp.Body, c.opt.StallTimeout, stop)}
+	defer m.Body.Close()
 	if err := status(resp); err != nil {
 		return nil, err
 	}
-	contentType := resp.Header.Get("Content-Type")
-	if t, _, _ := mime.ParseMediaType(contentType); t == "text/html" {
-		return nil, fmt.Errorf("%w: %s sends an HTML page where a playlist was asked for", ErrAnswer, resp.Request.URL.Redacted())
+	if t, _, _ := mime.ParseMediaType(m.Header.Get("Content-Type")); t == "text/html" {
+		return nil, fmt.Errorf("%w: %s sends an HTML page where a playlist was asked for", ErrAnswer, m.URL.Redacted())
 	}
-	return c.Adopt(ctx, body, resp.ContentLength, contentType, resp.Request.URL)
+	return c.Adopt(ctx, m)
 }
 
-// Adopt reads a playlist from the body of an answer, bounded in size, and finds its version.
-func (c *Client) Adopt(ctx context.Context, body io.Reader, length int64, contentType string, from *url.URL) (*Playlist, error) {
-	if length > c.opt.MaxPlaylist {
-		return nil, fmt.Errorf("%w: %s has %d bytes, at most %d are taken", ErrTooLarge, from.Redacted(), length, c.opt.MaxPlaylist)
+// Adopt reads a playlist from an answer, decoded and bounded in size, and finds its version. The caller closes the body.
+func (c *Client) Adopt(ctx context.Context, m *Media) (*Playlist, error) {
+	from := m.URL
+	if m.Length > c.opt.MaxPlaylist {
+		return nil, fmt.Errorf("%w: %s has %d bytes, at most %d are taken", ErrTooLarge, from.Redacted(), m.Length, c.opt.MaxPlaylist)
+	}
+	body, err := decoded(m)
+	if err != nil {
+		return nil, err
 	}
 	var buf bytes.Buffer
 	n, err := io.Copy(&buf, io.LimitReader(body, smallPlaylist))
@@ -128,7 +175,23 @@ func (c *Client) Adopt(ctx context.Context, body io.Reader, length int64, conten
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", from.Redacted(), broken(err))
 	}
-	return c.version(buf.Bytes(), contentType, from)
+	return c.version(buf.Bytes(), m.Header.Get("Content-Type"), from)
+}
+
+// decoded is the body without its content coding (RFC 9110, 8.4).
+func decoded(m *Media) (io.Reader, error) {
+	switch coding := strings.ToLower(strings.TrimSpace(m.Header.Get("Content-Encoding"))); coding {
+	case "", "identity":
+		return m.Body, nil
+	case "gzip", "x-gzip":
+		z, err := gzip.NewReader(m.Body)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.URL.Redacted(), broken(err))
+		}
+		return z, nil
+	default:
+		return nil, fmt.Errorf("%w: %s sends a playlist coded as %q, and gzip was asked for", ErrAnswer, m.URL.Redacted(), coding)
+	}
 }
 
 // readLarge reads the rest of a playlist that is not small. Only maxLarge are read and parsed at a time, so that memory stays bounded
@@ -190,9 +253,12 @@ func (c *Client) version(text []byte, contentType string, from *url.URL) (*Playl
 
 // broken gives an error of reading a playlist's body the sentinel it belongs to.
 func broken(err error) error {
+	var corrupt flate.CorruptInputError
 	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return fmt.Errorf("%w: it breaks off", ErrAnswer)
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt):
+		return fmt.Errorf("%w: its gzip is damaged: %w", ErrAnswer, err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: not all of it within %v", ErrTimeout, fetchTimeout)
 	}

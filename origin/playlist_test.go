@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -143,12 +144,6 @@ func TestPlaylistBodies(t *testing.T) {
 		"length":   {func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Length", "50000000"); endless(w) }, ErrTooLarge},
 		"chunked":  {func(w http.ResponseWriter, _ *http.Request) { endless(w) }, ErrTooLarge},
 		"segments": {say("", "#EXTM3U\n"+strings.Repeat("#EXTINF:1,\na\n", 100_001)), ErrTooLarge},
-		"gzip": {func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Encoding", "gzip")
-			z := gzip.NewWriter(w)
-			_, _ = io.WriteString(z, mediaText)
-			_ = z.Close()
-		}, nil},
 		"bomb": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			z := gzip.NewWriter(w)
@@ -177,6 +172,117 @@ func TestPlaylistBodies(t *testing.T) {
 	}
 }
 
+// TestContentCodings: what origins send coded, asked for or not, is decoded for both roads that lead to a playlist, or refused in words.
+func TestContentCodings(t *testing.T) {
+	t.Parallel()
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, _ = io.WriteString(z, mediaText)
+	_ = z.Close()
+	whole := packed.String()
+	for name, row := range map[string]struct {
+		coding, body string
+		want         error
+	}{
+		"none":          {"", mediaText, nil},
+		"identity":      {"identity", mediaText, nil},
+		"gzip":          {"gzip", whole, nil},
+		"x-gzip":        {" X-GZIP ", whole, nil},
+		"cut":           {"gzip", whole[:len(whole)-9], ErrAnswer},
+		"empty":         {"gzip", "", ErrAnswer},
+		"not gzip":      {"gzip", mediaText, ErrAnswer},
+		"wrong sum":     {"gzip", whole[:len(whole)-8] + "00000000", ErrAnswer},
+		"corrupt":       {"gzip", whole[:10] + strings.Repeat("\xff", 30), ErrAnswer},
+		"brotli":        {"br", whole, ErrAnswer},
+		"gzip of gzip":  {"gzip, gzip", whole, ErrAnswer},
+		"without a say": {"", whole, nil}, // no playlist: it passes as it is
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, base := serve(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+				if got, want := r.Header.Get("Accept-Encoding"), "gzip"; strings.HasSuffix(r.URL.Path, ".m3u8") && got != want {
+					t.Errorf("the origin is asked for %q", got)
+				}
+				w.Header().Set("Content-Type", "audio/mpegurl")
+				if row.coding != "" {
+					w.Header().Set("Content-Encoding", row.coding)
+				}
+				_, _ = io.WriteString(w, row.body)
+			})
+			for _, get := range []func() (*Playlist, error){
+				func() (*Playlist, error) { return c.Playlist(t.Context(), one(base+"/x.m3u8")) },
+				func() (*Playlist, error) {
+					m, err := c.Open(t.Context(), http.MethodGet, one(base+"/x"), nil)
+					if err != nil {
+						return nil, err
+					}
+					defer m.Body.Close()
+					return c.Adopt(t.Context(), m)
+				},
+			} {
+				p, err := get()
+				if !errors.Is(err, row.want) {
+					t.Fatalf("%v, want %v", err, row.want)
+				}
+				if want := mediaText; err == nil && name != "without a say" && (string(p.Body) != want || p.Doc == nil) {
+					t.Errorf("%q", p.Body)
+				}
+			}
+		})
+	}
+}
+
+// TestImport: a version is read once for each set of values that it imports, whichever masters have them.
+func TestImport(t *testing.T) {
+	t.Parallel()
+	const text = "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-DEFINE:IMPORT=\"dir\"\n#EXTINF:6,\n{$dir}/a.ts\n"
+	c, base := serve(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) })
+	p, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(values map[string]string) *Playlist {
+		t.Helper()
+		got, err := p.Import(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	one := read(map[string]string{"dir": "one"})
+	if got := one.Doc.Media.Segments[0].Resource; got != base+"/one/a.ts" {
+		t.Errorf("the segment is %s", got)
+	}
+	if read(map[string]string{"dir": "one", "other": "x"}) != one {
+		t.Error("the same values are read again")
+	}
+	if read(nil) == one || read(nil).Doc.Media.Segments[0].Resource != "" {
+		t.Error("without a value there is one")
+	}
+	for i := range 3 * maxImported {
+		read(map[string]string{"dir": fmt.Sprint(i)})
+	}
+	if len(p.imported) > maxImported {
+		t.Errorf("%d are kept", len(p.imported))
+	}
+	plain, err := playlist.Parse([]byte(mediaText), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same := (&Playlist{Doc: plain}); mustImport(t, same) != same {
+		t.Error("what imports nothing is read again")
+	}
+}
+
+func mustImport(t *testing.T, p *Playlist) *Playlist {
+	t.Helper()
+	got, err := p.Import(map[string]string{"a": "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
 // TestLargeAtOnce: only a few large playlists are read at a time; those who wait get theirs.
 func TestLargeAtOnce(t *testing.T) {
 	t.Parallel()
@@ -200,7 +306,7 @@ func TestLargeAtOnce(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.Adopt(ctx, strings.NewReader(large), -1, "", &url.URL{}); !errors.Is(err, ErrTimeout) {
+	if _, err := c.Adopt(ctx, &Media{Body: io.NopCloser(strings.NewReader(large)), Length: -1, URL: &url.URL{}}); !errors.Is(err, ErrTimeout) {
 		t.Errorf("%v", err)
 	}
 }

@@ -18,7 +18,8 @@ import (
 //	base: URL            where it was fetched (http://packager:8000/live/index.m3u8)
 //	mount: origin edge   a prefix at the origin and its path at the edge (http://packager:8000/live/ /hls/news/)
 //	rebase               plan with rebase
-//	session, grant, report: what is added (s1, g1, none); - is nothing
+//	session, grant, master, keygrant: what is added (s1, g1, none, none); - is nothing
+//	import: NAME=VALUE   a variable of the master that led here
 //	bytes: crlf | mixed | nofinal | bom   applied to both sections
 //	kind, foreign, unresolved, segments, sequence, key, child, resource: what must come out
 type testCase struct {
@@ -33,6 +34,7 @@ type testCase struct {
 	children  []Child
 	keys      []string
 	resources []string
+	imports   map[string]string
 }
 
 func loadCases(t testing.TB) []testCase {
@@ -71,8 +73,16 @@ func parseCase(t testing.TB, name string, ar *txtar.Archive) testCase {
 			c.add.Session = strings.TrimPrefix(val, "-")
 		case "grant":
 			c.add.Grant = strings.TrimPrefix(val, "-")
-		case "report":
-			c.add.ReportGrant = val
+		case "master":
+			c.add.MasterGrant = val
+		case "keygrant":
+			c.add.KeyGrant = val
+		case "import":
+			name, value, _ := strings.Cut(val, "=")
+			if c.imports == nil {
+				c.imports = map[string]string{}
+			}
+			c.imports[name] = value
 		case "bytes":
 			c.bytes = val
 		case "kind", "foreign", "unresolved", "segments", "sequence":
@@ -160,6 +170,9 @@ func TestCases(t *testing.T) {
 			input := bytes.Clone(c.in)
 			doc, err := Parse(c.in, c.base)
 			if err != nil {
+				t.Fatal(err)
+			}
+			if doc, err = doc.Import(c.imports); err != nil {
 				t.Fatal(err)
 			}
 			plan := doc.Plan(prefixMapper(c.mounts), c.rebase)

@@ -100,7 +100,7 @@ func (p *parser) readPart(value []byte, res string) {
 		case "DURATION":
 			part.Duration = parseSeconds(text)
 		case "BYTERANGE":
-			if length, offset, given, ok := parseRange(text); ok {
+			if length, offset, given, ok := parseRange(p.vars.resolved(text)); ok {
 				part.Length, part.Offset, implied = length, offset, !given
 			}
 		case "GAP":

@@ -2,6 +2,7 @@ package playlist
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -184,10 +185,10 @@ func (p *parser) child(res string, role Role) {
 func (p *parser) readChild(_ []byte, res string)   { p.child(res, RoleRendition) }
 func (p *parser) readIFrames(_ []byte, res string) { p.child(res, RoleIFrame) }
 
-// readDefine takes in EXT-X-DEFINE (rfc8216bis, 4.4.2.3). IMPORT needs the master's values, which a document
-// on its own does not have: such a variable stays unknown.
+// readDefine takes in EXT-X-DEFINE (rfc8216bis, 4.4.2.3). What IMPORT names stays unknown until the master's
+// values are there (Document.Import).
 func (p *parser) readDefine(value []byte, _ string) {
-	var name, param string
+	var name, param, imported string
 	var val []byte
 	hasValue := false
 	for list := (attrs{value, 0}); ; {
@@ -206,6 +207,8 @@ func (p *parser) readDefine(value []byte, _ string) {
 			val, hasValue = text, true
 		case "QUERYPARAM":
 			param = string(text)
+		case "IMPORT":
+			imported = string(text)
 		}
 	}
 	switch {
@@ -213,5 +216,10 @@ func (p *parser) readDefine(value []byte, _ string) {
 		p.vars.define(name, string(val))
 	case param != "":
 		p.vars.fromQuery(param)
+	case imported != "":
+		if !slices.Contains(p.doc.Imports, imported) && len(p.doc.Imports) < maxImports {
+			p.doc.Imports = append(p.doc.Imports, imported)
+		}
+		p.vars.fromMaster(imported)
 	}
 }

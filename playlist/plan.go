@@ -16,9 +16,9 @@ type Plan struct {
 	Unresolved int  // URIs with an unknown variable, a broken quote or a form players disagree on, left alone
 	HasBOM     bool // the body begins with a byte order mark, which RFC 8216, 4.1 forbids; it is passed on
 
-	text  []byte // the body, with our old parameters gone and edge paths in place
-	cuts  []cut  // where to insert, ascending
-	count [4]int // cuts of each kind
+	text  []byte      // the body, with our old parameters gone and edge paths in place
+	cuts  []cut       // where to insert, ascending
+	count [owners]int // cuts of each owner
 }
 
 // cut is a place in the text where parameters go.
@@ -27,13 +27,38 @@ type cut struct {
 	kind cutKind
 }
 
-// cutKind says which parameters, and what joins them to the URI. It is a sum of its bits.
+// cutKind says whose grant goes in, and what joins the parameters to the URI.
 type cutKind uint8
 
+const cutAmp cutKind = 1 // the URI has a query already: '&' rather than '?'
+
+func (k cutKind) owner() owner { return owner(k >> 1) }
+
+// owner is who gives the grant that a URI carries.
+type owner uint8
+
 const (
-	cutAmp    cutKind = 1 // the URI has a query already: '&' rather than '?'
-	cutReport cutKind = 2 // a rendition report: Additions.ReportGrant
+	ofPlaylist owner = iota // Additions.Grant
+	ofMaster                // Additions.MasterGrant
+	ofKeys                  // Additions.KeyGrant
+	owners
 )
+
+// owner: what several playlists of a master name must be written alike in all of them. A rendition report equals
+// what the master gave (rfc8216bis, 4.4.5.4); a date range keeps its attributes wherever it stands (4.4.5.1);
+// EXT-X-KEY equals EXT-X-SESSION-KEY, or a key would be fetched anew with each playlist.
+func (u use) owner() owner {
+	switch u {
+	case useReport, useData:
+		return ofMaster
+	case useKey:
+		return ofKeys
+	}
+	return ofPlaylist
+}
+
+// HasKeys tells whether a key's URI is among those that are spliced, so that a KeyGrant is of use.
+func (p *Plan) HasKeys() bool { return p.count[ofKeys] > 0 }
 
 // Plan computes the splice of this version for one mount. With rebase the document came from another directory
 // than the client's URL maps to, so that relative URIs mean something else to the client: those of ours become
@@ -174,15 +199,13 @@ func (pl *planner) position(at int) int {
 }
 
 func (pl *planner) insert(r ref, at int, amp bool) {
-	var k cutKind
+	o := r.use.owner()
+	k := cutKind(o << 1)
 	if amp {
 		k |= cutAmp
 	}
-	if r.use == useReport {
-		k |= cutReport
-	}
 	pl.plan.cuts = append(pl.plan.cuts, cut{at, k})
-	pl.plan.count[k]++
+	pl.plan.count[o]++
 }
 
 // shaped is a URI ready to be added to.

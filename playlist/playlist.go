@@ -38,6 +38,7 @@ const (
 	maxSegments = 100_000
 	maxURIs     = 500_000
 	maxNamed    = 32 << 20 // bytes of Resources, beyond 16 times the body
+	maxImports  = 1000
 )
 
 // Kind tells a multivariant (master) playlist from a media playlist.
@@ -91,6 +92,9 @@ type Document struct {
 	Children []Child             // of KindMaster: each URL once, in the order of first mention
 	Keys     map[string]struct{} // Resource of every EXT-X-KEY and EXT-X-SESSION-KEY URI; nil if there are none
 
+	Variables map[string]string // of a master: what its EXT-X-DEFINE tags say, for Import; nil if there are none
+	Imports   []string          // names that EXT-X-DEFINE imports from the master, each once
+
 	bom      bool
 	resolver resolver
 	refs     []ref             // every URI of the body, in order
@@ -111,7 +115,18 @@ type Child struct {
 // (RFC 8216, 4.3.1.1), and ErrTooLarge for more than 100,000 segments or 500,000 URIs. Nothing else in a body
 // is an error: what cannot be understood is passed on. (ErrTooLarge comes also when a long base URL would make
 // names of more than 32 MiB and 16 times the body.)
-func Parse(body []byte, base *url.URL) (*Document, error) {
+func Parse(body []byte, base *url.URL) (*Document, error) { return parse(body, base, nil) }
+
+// Import reads the same version again with the variables of the master that led to it (rfc8216bis, 4.4.2.3): a
+// playlist that imports some means another thing under another master. Without Imports it is the document itself.
+func (d *Document) Import(master map[string]string) (*Document, error) {
+	if len(d.Imports) == 0 {
+		return d, nil
+	}
+	return parse(d.Body, d.Base, master)
+}
+
+func parse(body []byte, base *url.URL, master map[string]string) (*Document, error) {
 	text, bom := bytes.CutPrefix(body, []byte("\ufeff"))
 	if !bytes.HasPrefix(text, []byte("#EXTM3U")) {
 		return nil, ErrNotPlaylist
@@ -123,7 +138,7 @@ func Parse(body []byte, base *url.URL) (*Document, error) {
 		base = new(url.URL)
 	}
 	doc := &Document{Kind: kindOf(body), Base: base, Body: body, bom: bom, resolver: newResolver(base)}
-	p := parser{doc: doc, vars: newVariables(base, len(body)), media: newMediaBuilder()}
+	p := parser{doc: doc, vars: newVariables(base, len(body), master), media: newMediaBuilder()}
 	for start := len(body) - len(text); start < len(body); {
 		end, next := lineEnd(body, start)
 		p.line(start, end)
@@ -135,6 +150,8 @@ func Parse(body []byte, base *url.URL) (*Document, error) {
 	if doc.Kind == KindMedia {
 		doc.Media = p.media.finish()
 		doc.Media.Keys = doc.Keys
+	} else {
+		doc.Variables = p.vars.values
 	}
 	return doc, nil
 }

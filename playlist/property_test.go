@@ -29,7 +29,7 @@ func spliceOnce(t testing.TB, in []byte, base *url.URL, a Additions) ([]byte, *D
 // checkProperties holds what must be true of any playlist.
 func checkProperties(t testing.TB, in []byte, base *url.URL) {
 	t.Helper()
-	add := Additions{Session: "s 1", Grant: "g1", ReportGrant: "r1"}
+	add := Additions{Session: "s 1", Grant: "g1", MasterGrant: "m1", KeyGrant: "k1"}
 	once, doc, plan := spliceOnce(t, in, base, add)
 	clean, _, _ := spliceOnce(t, in, base, Additions{})
 
@@ -46,7 +46,7 @@ func checkProperties(t testing.TB, in []byte, base *url.URL) {
 	if bytes.Count(once, []byte("\n")) != bytes.Count(in, []byte("\n")) {
 		t.Fatalf("lines were lost or made: %q to %q", in, once)
 	}
-	if len(plan.cuts) == 0 && plan.count != [4]int{} || len(plan.cuts) != len(plan2.cuts) {
+	if len(plan.cuts) == 0 && plan.count != [owners]int{} || len(plan.cuts) != len(plan2.cuts) {
 		t.Fatalf("%d places first, %d then", len(plan.cuts), len(plan2.cuts))
 	}
 	if doc.Kind != doc2.Kind || plan.HasBOM != plan2.HasBOM || !reflect.DeepEqual(doc.Media, doc2.Media) ||

@@ -2,43 +2,52 @@ package playlist
 
 import "slices"
 
-// Additions is what one session's copy of a playlist carries.
+// Additions is what one session's copy of a playlist carries. All but Grant have a fallback, so that a caller who
+// knows of one grant only may leave the rest.
 type Additions struct {
 	Session     string // the session's id, raw; all but RFC 3986 unreserved bytes are escaped. "" adds none
 	Grant       string // already safe in a URL. "" adds none
-	ReportGrant string // the grant on EXT-X-RENDITION-REPORT URIs; "" means Grant
+	MasterGrant string // on what every playlist of the master names alike: rendition reports, date ranges, session data
+	KeyGrant    string // on EXT-X-KEY and EXT-X-SESSION-KEY
 }
 
-// Splice appends the personalised playlist to dst. With both Session and Grant empty it only takes out what
+// grant is what URIs of an owner carry.
+func (a *Additions) grant(o owner) string {
+	switch {
+	case o == ofMaster && a.MasterGrant != "":
+		return a.MasterGrant
+	case o == ofKeys && a.KeyGrant != "":
+		return a.KeyGrant
+	}
+	return a.Grant
+}
+
+// Splice appends the personalised playlist to dst. With no Session and no grants it only takes out what
 // parameters of ours the origin's text held. The plan is not changed.
 func (p *Plan) Splice(dst []byte, a *Additions) []byte {
-	var scratch [768]byte
-	own := appendParams(scratch[:0], a.Session, a.Grant)
-	reports := own
-	if a.ReportGrant != "" && p.count[cutReport]+p.count[cutReport|cutAmp] > 0 {
-		both := appendParams(own, a.Session, a.ReportGrant)
-		own, reports = both[:len(own)], both[len(own):]
+	var scratch [1024]byte
+	var params [owners][]byte
+	space, size := scratch[:0], len(p.text)
+	for o := range owners {
+		if p.count[o] > 0 {
+			start := len(space)
+			space = appendParams(space, a.Session, a.grant(o))
+			params[o] = space[start:]
+			size += p.count[o] * len(params[o])
+		}
 	}
-	if len(own) == 0 && len(reports) == 0 {
-		return append(dst, p.text...)
-	}
-	nReports := p.count[cutReport] + p.count[cutReport|cutAmp]
-	size := len(p.text) + (len(p.cuts)-nReports)*len(own) + nReports*len(reports)
 	dst = slices.Grow(dst, size)
 	prev := 0
 	for _, c := range p.cuts {
-		params := own
-		if c.kind&cutReport != 0 {
-			params = reports
-		}
 		dst = append(dst, p.text[prev:c.at]...)
 		prev = c.at
-		if len(params) == 0 {
+		add := params[c.kind.owner()]
+		if len(add) == 0 {
 			continue
 		}
-		dst = append(dst, params...)
+		dst = append(dst, add...)
 		if c.kind&cutAmp == 0 {
-			dst[len(dst)-len(params)] = '?'
+			dst[len(dst)-len(add)] = '?'
 		}
 	}
 	return append(dst, p.text[prev:]...)

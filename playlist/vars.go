@@ -1,6 +1,7 @@
 package playlist
 
 import (
+	"bytes"
 	"net/url"
 	"strings"
 )
@@ -11,12 +12,13 @@ import (
 // of text may still be made, and a reference beyond it does not resolve.
 type variables struct {
 	values map[string]string
+	master map[string]string // of the multivariant playlist, for EXT-X-DEFINE:IMPORT
 	query  string
 	budget int
 }
 
-func newVariables(base *url.URL, size int) variables {
-	return variables{query: base.RawQuery, budget: 4*size + 64<<10}
+func newVariables(base *url.URL, size int, master map[string]string) variables {
+	return variables{master: master, query: base.RawQuery, budget: 4*size + 64<<10}
 }
 
 // expansion is a URI with its variables resolved.
@@ -40,6 +42,13 @@ func (v *variables) define(name, value string) {
 		value = x.text
 	}
 	v.set(name, value)
+}
+
+// fromMaster defines a variable as the master does. Its value is text already: references in it are resolved.
+func (v *variables) fromMaster(name string) {
+	if value, ok := v.master[name]; ok {
+		v.set(name, value)
+	}
 }
 
 // fromQuery defines a variable by a parameter of the playlist's own URL, percent-decoded. One that could end
@@ -98,6 +107,17 @@ func (v *variables) expand(s string) (x expansion, referred bool) {
 		x.raw = x.raw && !strings.Contains(val, "#")
 		at = end
 	}
+}
+
+// resolved is a quoted string with its references resolved; one that cannot be stays as it is.
+func (v *variables) resolved(quoted []byte) []byte {
+	if !bytes.Contains(quoted, []byte("{$")) {
+		return quoted
+	}
+	if x, referred := v.expand(string(quoted)); referred && x.ok {
+		return []byte(x.text)
+	}
+	return quoted
 }
 
 // spend takes n bytes from the budget.

@@ -15,14 +15,13 @@ type placer struct {
 	metrics   *Metrics
 	timeline  *timeline
 	mount     *mount
-	name      string        // of the playlist, to fetch it by
-	line      string        // of its timeline; empty: the request names no playlist, and none is known to hold it
-	role      playlist.Role // of the playlist
+	in        reference // the playlist that lists it
 	resources []string
 	base      int64 // where the body begins in the resource
 	total     int64 // length of the resource; −1 unknown
 	media     bool  // its type is that of audio or video
 	small     bool  // it may be a key
+	key       bool  // it is one, by its grant
 	began     time.Time
 
 	found string        // of resources: the one that the playlist lists
@@ -38,19 +37,22 @@ func (p *placer) Metered() (yes, ok bool) {
 
 // class finds out what the resource is, waiting for the playlist if it may still come.
 func (p *placer) class() (class playlist.Class, known bool) {
-	if p.line == "" {
+	if p.key {
+		return playlist.ClassKey, true
+	}
+	if p.in.line == "" {
 		return playlist.ClassOther, true
 	}
 	for _, resource := range p.resources {
-		if _, class, _ = p.timeline.Locate(p.line, resource, 0, 0, p.total, nil); class != playlist.ClassOther {
+		if _, class, _ = p.timeline.Locate(p.in.line, resource, 0, 0, p.total, nil); class != playlist.ClassOther {
 			p.found = resource
 			return class, true
 		}
 	}
-	if p.role != playlist.RoleVariant && p.timeline.Known(p.line) {
+	if p.in.role != playlist.RoleVariant && p.timeline.Known(p.in.line) {
 		return playlist.ClassOther, true
 	}
-	fetched := p.timelines.refresh(p.mount, p.timeline, p.name, p.line, p.role, p.began)
+	fetched := p.timelines.refresh(p.mount, p.timeline, p.in, p.began)
 	return playlist.ClassOther, fetched || time.Since(p.began) > settleWithin
 }
 
@@ -60,7 +62,7 @@ func (p *placer) Place(dst []listen.Span, piece listen.Piece) ([]listen.Span, bo
 	if !known && !piece.Last {
 		return dst, false
 	}
-	if p.role != playlist.RoleVariant || p.line == "" || class == playlist.ClassKey {
+	if p.in.role != playlist.RoleVariant || p.in.line == "" || class == playlist.ClassKey {
 		return dst, true
 	}
 	total := p.total
@@ -81,7 +83,7 @@ func (p *placer) Place(dst []listen.Span, piece listen.Piece) ([]listen.Span, bo
 	}
 	var space [8]playlist.Span
 	// An init section may be a range of the very resource that the segments are in: only the piece itself tells.
-	spans, class, _ := p.timeline.Locate(p.line, p.found, p.base+piece.From, p.base+piece.To, total, space[:0])
+	spans, class, _ := p.timeline.Locate(p.in.line, p.found, p.base+piece.From, p.base+piece.To, total, space[:0])
 	if class == playlist.ClassInit {
 		return dst, true
 	}
@@ -93,7 +95,7 @@ func (p *placer) Place(dst []listen.Span, piece listen.Piece) ([]listen.Span, bo
 		return dst, false // hinted at, and not listed yet: it has no time before it is (RFC 8216bis, 4.4.5.3)
 	}
 	if class == playlist.ClassSegment && p.base == 0 && piece.To == total && (p.total >= 0 || piece.Whole) {
-		p.timeline.learnRate(p.line, total, p.worth)
+		p.timeline.learnRate(p.in.line, total, p.worth)
 	}
 	p.note("timeline")
 	return dst, true
@@ -102,18 +104,18 @@ func (p *placer) Place(dst []listen.Span, piece listen.Piece) ([]listen.Span, bo
 // guessed is the length that the resource would have had, had it not been cut off before anybody told.
 func (p *placer) guessed() int64 {
 	var space [8]playlist.Span
-	spans, _, _ := p.timeline.Locate(p.line, p.found, 0, 1, 1, space[:0])
+	spans, _, _ := p.timeline.Locate(p.in.line, p.found, 0, 1, 1, space[:0])
 	var worth time.Duration
 	for _, s := range spans {
 		worth += s.Worth
 	}
-	return p.timeline.guess(p.line, worth)
+	return p.timeline.guess(p.in.line, worth)
 }
 
 // estimate is for a segment that the playlist does not list any more, or never did: it is worth what its playlist's segments typically are, on
 // an axis of its own.
 func (p *placer) estimate(dst []listen.Span, piece listen.Piece, total int64) []listen.Span {
-	typical := p.timeline.TypicalDuration(p.line)
+	typical := p.timeline.TypicalDuration(p.in.line)
 	if !p.media || typical <= 0 || total <= 0 {
 		p.note("none")
 		return dst

@@ -90,12 +90,16 @@ func (p *Proxy) personalise(ctx context.Context, m *mount, pl *origin.Playlist, 
 			return nil, ctx.Err()
 		}
 	}
-	role, byQuery := p.learn(ctx, m, pl, name, who.grant)
-	add := playlist.Additions{Session: string(s.Key.ID), Grant: p.grant(s, who.grant, role, name, byQuery)}
+	pl, says := p.learn(ctx, m, pl, name, who.grant)
+	plan := p.plan(m, pl)
+	add := playlist.Additions{Session: string(s.Key.ID), Grant: p.sign(s, who.grant, says)}
 	if who.grant != nil && who.grant.Role == session.RoleMaster {
-		add.ReportGrant = who.text
+		add.MasterGrant = who.text
 	}
-	return p.plan(m, pl).Splice(nil, &add), nil
+	if plan.HasKeys() {
+		add.KeyGrant = p.sign(s, who.grant, session.Grant{Role: session.RoleKey})
+	}
+	return plan.Splice(nil, &add), nil
 }
 
 // begin counts a session, and records that of a master.
@@ -109,44 +113,46 @@ func (p *Proxy) begin(s *session.Session, master bool) {
 	}
 }
 
-// grant signs what all URIs of a playlist carry. It begins when the grant of the request did, so that the URIs are the same from whichever
-// edge they come.
-func (p *Proxy) grant(s *session.Session, from *session.Grant, role uint8, name string, byQuery bool) string {
+// sign completes a grant that says what a URI belongs to with whose it is. It begins when the grant of the request did, so that the URIs are
+// the same from whichever edge they come.
+func (p *Proxy) sign(s *session.Session, from *session.Grant, g session.Grant) string {
 	l := &s.Listener
-	g := session.Grant{Group: s.Key.Group, UserID: l.UserID, DeviceID: l.DeviceID, DeviceType: l.DeviceType,
-		Issued: s.Issued, Role: role, Playlist: name, ByQuery: byQuery}
+	g.Group, g.UserID, g.DeviceID, g.DeviceType, g.Issued = s.Key.Group, l.UserID, l.DeviceID, l.DeviceType, s.Issued
 	if from != nil {
 		g.Issued, g.Expires = from.Issued, from.Expires
 	}
-	return string(p.opt.Signer.Sign(nil, s.Key.ID, &g))
+	return p.opt.Signer.Sign(s.Key.ID, &g)
 }
 
-// learn takes what a playlist tells: a master the roles of its children, a media playlist its timeline. It returns what the
-// grant says of it.
-func (p *Proxy) learn(ctx context.Context, m *mount, pl *origin.Playlist, name string, g *session.Grant) (role uint8, byQuery bool) {
+// learn takes what a playlist tells: a master the roles of its children and its variables, a media playlist its timeline. It returns the
+// playlist as it reads under its master, and what the grant says of it.
+func (p *Proxy) learn(ctx context.Context, m *mount, pl *origin.Playlist, name string, from *session.Grant) (*origin.Playlist, session.Grant) {
 	t := p.timelines.group(m)
 	if pl.Doc.Kind == playlist.KindMaster {
 		t.learnMaster(name, pl.Doc)
-		return session.RoleMaster, false
+		return pl, session.Grant{Role: session.RoleMaster, Playlist: name}
 	}
-	as := playlist.RoleVariant
+	says := session.Grant{Role: uint8(playlist.RoleVariant), Playlist: name}
+	var master string
 	switch {
-	case g == nil:
-	case g.Role != session.RoleMaster:
-		as, byQuery = playlist.Role(g.Role), g.ByQuery
-	default:
-		as, byQuery = p.timelines.role(ctx, m, t, g.Playlist, name, pl.URL)
+	case from == nil:
+	case from.Role == session.RoleMaster:
+		var role playlist.Role
+		role, says.ByQuery = p.timelines.role(ctx, m, t, from.Playlist, name, pl.URL)
+		says.Role, master = uint8(role), from.Playlist
+	case namesPlaylist(from):
+		says.Role, says.ByQuery, master = from.Role, from.ByQuery, from.Master
 	}
-	t.learnMedia(lineName(name, byQuery), as, pl.Doc.Media)
-	return uint8(as), byQuery
+	pl, says.Master = p.timelines.imported(ctx, m, t, pl, master)
+	t.learnMedia(lineName(name, says.ByQuery), playlist.Role(says.Role), pl.Doc.Media)
+	return pl, says
 }
 
 // plan is where the playlist is spliced, for this mount.
 func (p *Proxy) plan(m *mount, pl *origin.Playlist) *playlist.Plan {
 	moved := m.moved(pl.URL)
 	return pl.Plan(m.prefix, moved, func() *playlist.Plan {
-		mapper := func(u *url.URL) (string, bool) { return p.routes.edgePath(m, u) }
-		plan := pl.Doc.Plan(mapper, moved)
+		plan := pl.Doc.Plan(p.routes.mapper(m), moved)
 		p.metrics.leftAlone(plan.Foreign + plan.Unresolved)
 		return plan
 	})

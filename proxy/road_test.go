@@ -25,6 +25,7 @@ import (
 // road is a data plane in front of an origin that a test writes, with the book it counts in.
 type road struct {
 	t      *testing.T
+	up     string // the origin
 	url    string
 	addr   string
 	book   *listen.Book
@@ -49,8 +50,15 @@ func newRoad(t *testing.T, paths map[string]http.HandlerFunc) *road {
 		http.NotFound(w, req)
 	}))
 	t.Cleanup(up.Close)
-	r.front(up.URL)
+	r.up = up.URL
+	r.front(r.up)
 	return r
+}
+
+// cold puts an edge that has seen nothing before the origin.
+func (r *road) cold() {
+	r.t.Helper()
+	r.front(r.up)
 }
 
 // front puts another edge with the same secrets before the same origin.

@@ -43,6 +43,9 @@ type routes struct {
 	icy      map[string]*Stream
 	prefixes []*Stream // longest first
 	patterns []*Stream // in order of configuration
+
+	fixed    []prefix  // at the origins, of the streams with a path
+	reversed []reverse // of the streams with a pattern
 }
 
 func newRoutes(streams []*Stream) *routes {
@@ -58,6 +61,12 @@ func newRoutes(streams []*Stream) *routes {
 		}
 	}
 	slices.SortStableFunc(r.prefixes, func(a, b *Stream) int { return cmp.Compare(len(b.Path), len(a.Path)) })
+	for _, s := range r.prefixes {
+		r.fixed = append(r.fixed, prefixes(s.Path, s.HLS)...)
+	}
+	for _, s := range r.patterns {
+		r.reversed = append(r.reversed, reversals(s)...)
+	}
 	return r
 }
 
@@ -185,38 +194,4 @@ func (m *mount) follow(u *url.URL) bool {
 	return slices.ContainsFunc(m.stream.Follow, func(host string) bool {
 		return strings.EqualFold(host, u.Host) || strings.EqualFold(host, u.Hostname())
 	})
-}
-
-// edgePath maps an absolute URL of the origin to the path at the edge that serves it.
-func (m *mount) edgePath(u *url.URL) (string, bool) {
-	for _, base := range m.bases {
-		if rest, ok := below(base, u); ok {
-			return m.prefix + rest, true
-		}
-	}
-	return "", false
-}
-
-// below is the escaped path of u below a base URL that ends in "/".
-func below(base string, u *url.URL) (rest string, ok bool) {
-	b, err := url.Parse(base)
-	if err != nil || b.Scheme != u.Scheme || !strings.EqualFold(b.Host, u.Host) || !safe(u) {
-		return "", false
-	}
-	return strings.CutPrefix(u.EscapedPath(), b.EscapedPath())
-}
-
-// edgePath maps a URL of any configured origin: first by the mount itself, then by the other streams with a fixed path.
-func (r *routes) edgePath(m *mount, u *url.URL) (string, bool) {
-	if path, ok := m.edgePath(u); ok {
-		return path, true
-	}
-	for _, s := range r.prefixes {
-		for _, base := range s.HLS {
-			if rest, ok := below(base, u); ok {
-				return s.Path + rest, true
-			}
-		}
-	}
-	return "", false
 }

@@ -13,6 +13,11 @@ func table() *routes {
 		{Group: "news", Path: "/hls/news/", HLS: []string{"http://packager:8000/live/", "http://spare/live/"}},
 		{Group: "film", Path: "/film/", HLS: []string{"http://vod/film/"}, Follow: []string{"cdn.example"}},
 		{Match: regexp.MustCompile(`^/tv/(?P<ch>[a-z0-9.]+)/`), Group: "tv-${ch}", HLS: []string{"http://packager:8000/${ch}/"}},
+		{Match: regexp.MustCompile(`^/multi/(?P<region>[a-z]+)-(?P<ch>[a-z]+)/`), Group: "m", HLS: []string{"http://multi/x/${ch}/${region}/"}},
+		{Match: regexp.MustCompile(`^/twice/(?P<region>[a-z]+)-(?P<ch>[a-z]+)/`), Group: "t", HLS: []string{"http://multi/y/${ch}/${region}/${ch}/"}},
+		{Match: regexp.MustCompile(`^/vague/[0-9]+/(?P<ch>[a-z]+)/`), Group: "v", HLS: []string{"http://vague/${ch}/"}},
+		{Group: "outer", Path: "/outer/", HLS: []string{"http://outer/"}},
+		{Group: "inner", Path: "/outer/inner/", HLS: []string{"http://inner/"}},
 		{Key: "kpcc", Path: "/kpcc.mp3", ICY: []string{"http://icecast:8000/kpcc.mp3"}},
 	})
 }
@@ -74,15 +79,27 @@ func TestEdgePath(t *testing.T) {
 		{tv, "http://packager:8000/live/hi/1.ts", "/hls/news/hi/1.ts"},
 		{news, "https://packager:8000/live/hi/1.ts", ""},
 		{news, "http://packager/live/hi/1.ts", ""},
-		{news, "http://packager:8000/other/1.ts", ""},
+		{news, "http://packager:8000/other/1.ts", "/tv/other/1.ts"},
 		{news, "http://packager:8000/live/../secret", ""},
-		{tv, "http://packager:8000/bbc2/hi/1.ts", ""},
+		{tv, "http://packager:8000/bbc2/hi/1.ts", "/tv/bbc2/hi/1.ts"},
+		{news, "http://packager:8000/bbc2/hi/1.ts", "/tv/bbc2/hi/1.ts"},
+		{news, "http://packager:8000/%62bc2/hi/%31.ts", "/tv/bbc2/hi/1.ts"},
+		{news, "http://packager:8000/l%69ve/hi/1.ts", "/hls/news/hi/1.ts"},
+		{news, "http://packager:8000/BBC2/hi/1.ts", ""},
+		{news, "http://spare:80/live/a%2Fb.ts", "/hls/news/a%2Fb.ts"},
+		{news, "http://multi/x/sport/eu/1.ts", "/multi/eu-sport/1.ts"},
+		{news, "http://multi/y/sport/eu/sport/1.ts", "/twice/eu-sport/1.ts"},
+		{news, "http://multi/y/sport/eu/other/1.ts", ""},
+		{news, "http://vague/sport/1.ts", ""},
+		{news, "http://outer/x/1.ts", "/outer/x/1.ts"},
+		{news, "http://outer/inner/1.ts", ""}, // another stream has that path
+		{news, "http://inner/1.ts", "/outer/inner/1.ts"},
 	} {
 		u, err := url.Parse(c.url)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := r.edgePath(c.m, u); got != c.want || ok != (c.want != "") {
+		if got, ok := r.mapper(c.m)(u); got != c.want || ok != (c.want != "") {
 			t.Errorf("%s seen from %s: %q", c.url, c.m.group, got)
 		}
 	}

@@ -23,8 +23,8 @@ var (
 // serveMedia sends a segment, part, init section or key as it comes from the origin, and meters it. What turns out to be a playlist by its type is
 // answered as one.
 func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (requestKind, error) {
-	line, role := p.belongs(r, m)
-	name, what := line, line
+	in := p.belongs(r, m)
+	what := in.line
 	if what == "" {
 		what = directory(m.rest)
 	}
@@ -32,10 +32,9 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 	if err != nil {
 		return segmentKind, err
 	}
-	if g := a.who.grant; g != nil && g.Role != session.RoleMaster {
-		name, role = g.Playlist, playlist.Role(g.Role)
-		line = lineName(name, g.ByQuery)
-		what = line
+	if g := a.who.grant; g != nil && namesPlaylist(g) {
+		in = reference{name: g.Playlist, line: lineName(g.Playlist, g.ByQuery), role: playlist.Role(g.Role), master: g.Master}
+		what = in.line
 	}
 	query := m.upstreamQuery(r.URL.RawQuery)
 	media, err := p.opt.Origin.Open(r.Context(), r.Method, m.source(m.rest, query), upstreamHeader(r))
@@ -44,7 +43,7 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 	}
 	defer media.Body.Close()
 	if media.Status == http.StatusOK && r.Method == http.MethodGet && origin.IsPlaylistType(media.Header.Get("Content-Type")) {
-		pl, err := p.opt.Origin.Adopt(r.Context(), media.Body, media.Length, media.Header.Get("Content-Type"), media.URL)
+		pl, err := p.opt.Origin.Adopt(r.Context(), media)
 		if err != nil {
 			return playlistKind, fetchFailed(m.group, err)
 		}
@@ -66,10 +65,12 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 	if fresh && s.Start() {
 		p.begin(s, false)
 	}
-	place := &placer{timelines: p.timelines, metrics: p.metrics, timeline: p.timelines.group(m), mount: m, name: name, line: line, role: role,
+	place := &placer{timelines: p.timelines, metrics: p.metrics, timeline: p.timelines.group(m), mount: m, in: in,
 		resources: m.resources(m.rest, query), media: isMedia(media.Header.Get("Content-Type"), m.rest), began: time.Now()}
 	place.base, place.total = extent(media)
 	place.small = !place.media && media.Length >= 0 && media.Length <= maxKeySize
+	// What is too large for a key is something else under a key's grant.
+	place.key = place.small && a.who.grant != nil && a.who.grant.Role == session.RoleKey
 	place.class() // asks for the playlist at once where this edge has not seen it
 	held := c.hold()
 	transfer := p.opt.Book.Account(p.who(s)).Open(listen.Body{Stream: streamKey(m.group, what), Length: media.Length,
@@ -84,17 +85,22 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 const maxKeySize = 4096
 
 // belongs names the playlist that lists what is asked for, as far as this edge has seen.
-func (p *Proxy) belongs(r *http.Request, m *mount) (name string, role playlist.Role) {
+func (p *Proxy) belongs(r *http.Request, m *mount) reference {
 	t, ok := p.timelines.find(m)
 	if !ok {
-		return "", playlist.RoleVariant
+		return reference{}
 	}
 	for _, resource := range m.resources(m.rest, m.upstreamQuery(r.URL.RawQuery)) {
 		if name, role, ok := t.Find(resource); ok {
-			return name, role
+			return reference{name: name, line: name, role: role}
 		}
 	}
-	return "", playlist.RoleVariant
+	return reference{}
+}
+
+// namesPlaylist tells whether a grant says which media playlist a URI stands in.
+func namesPlaylist(g *session.Grant) bool {
+	return g.Role != session.RoleMaster && g.Role != session.RoleKey
 }
 
 // upstreamHeader is what of the client's header the origin sees. Several ranges at once are not asked for: the whole is an allowed answer

@@ -169,10 +169,7 @@ func (g *timeline) master(name string) *master {
 // role is what the master that led to a playlist says it is, and whether its query is part of its name. An edge that has not seen the
 // master fetches it: the grant names it. What no master names was opened directly: a variant. final is where the playlist came from.
 func (t *timelines) role(ctx context.Context, m *mount, g *timeline, of, name string, final *url.URL) (role playlist.Role, byQuery bool) {
-	known := g.master(of)
-	if known == nil || known.doc == nil && time.Since(known.at) > roleAgain {
-		known = t.fetchMaster(ctx, m, g, of)
-	}
+	known := t.master(ctx, m, g, of)
 	if known.doc == nil {
 		return playlist.RoleVariant, false
 	}
@@ -185,6 +182,54 @@ func (t *timelines) role(ctx context.Context, m *mount, g *timeline, of, name st
 	}
 	role, byQuery, _ = known.role(final)
 	return role, byQuery
+}
+
+// master is what is known of the master of that name; it is fetched if it was not seen yet.
+func (t *timelines) master(ctx context.Context, m *mount, g *timeline, name string) *master {
+	known := g.master(name)
+	if known == nil || known.doc == nil && time.Since(known.at) > roleAgain {
+		known = t.fetchMaster(ctx, m, g, name)
+	}
+	return known
+}
+
+// imported is a playlist as it reads with the variables of the master that led to it, and the name of that master; none if it imports
+// nothing. Where the request does not say which master that was, one that names the playlist will do.
+func (t *timelines) imported(ctx context.Context, m *mount, g *timeline, pl *origin.Playlist, master string) (*origin.Playlist, string) {
+	if pl.Doc == nil || len(pl.Doc.Imports) == 0 {
+		return pl, ""
+	}
+	if master == "" {
+		master = g.naming(pl.URL)
+	}
+	if master == "" {
+		return pl, ""
+	}
+	known := t.master(ctx, m, g, master)
+	if known.doc == nil {
+		return pl, master
+	}
+	full, err := pl.Import(known.doc.Variables)
+	if err != nil {
+		t.log.Warn("a playlist is too large with its master's variables", "playlist", pl.URL.Redacted(), "err", err)
+		return pl, master
+	}
+	return full, master
+}
+
+// naming is the name of a master that names the playlist at u; empty if this edge has seen none.
+func (g *timeline) naming(u *url.URL) (name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for n, m := range g.masters {
+		if m.doc == nil {
+			continue
+		}
+		if _, _, ok := m.role(u); ok && (name == "" || n < name) {
+			name = n
+		}
+	}
+	return name
 }
 
 // fetchMaster waits for a master for roleWithin; that it could not be had is remembered for roleAgain.
@@ -210,12 +255,20 @@ func (m *mount) named(name string) origin.Source {
 	return m.source(rest, query)
 }
 
+// reference is a playlist as a request for one of its segments refers to it.
+type reference struct {
+	name   string        // to fetch it by
+	line   string        // of its timeline; empty: the request names no playlist, and none is known to hold what it asks for
+	role   playlist.Role // of the playlist
+	master string        // whose variables it imports; empty: none, or it is not known
+}
+
 // refresh fetches a playlist whose timeline is missing or behind, off the caller's road, once for all who ask.
 // It reports whether a fetch that began at or after since has ended.
-func (t *timelines) refresh(m *mount, g *timeline, name, line string, role playlist.Role, since time.Time) (done bool) {
+func (t *timelines) refresh(m *mount, g *timeline, ref reference, since time.Time) (done bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	f := g.asked[line]
+	f := g.asked[ref.line]
 	if f != nil && !f.at.Before(since) {
 		return f.done
 	}
@@ -226,16 +279,17 @@ func (t *timelines) refresh(m *mount, g *timeline, name, line string, role playl
 		clear(g.asked)
 	}
 	f = &fetch{at: time.Now()}
-	g.asked[line] = f
+	g.asked[ref.line] = f
 	if t.ctx.Err() != nil {
 		return false
 	}
 	t.work.Go(func() {
-		pl, err := t.origin.Playlist(t.ctx, m.named(name))
+		pl, err := t.origin.Playlist(t.ctx, m.named(ref.name))
 		if err == nil && pl.Doc != nil && pl.Doc.Media != nil {
-			g.learnMedia(line, role, pl.Doc.Media)
+			pl, _ = t.imported(t.ctx, m, g, pl, ref.master)
+			g.learnMedia(ref.line, ref.role, pl.Doc.Media)
 		} else if err != nil && t.ctx.Err() == nil {
-			t.log.Warn("a playlist is missing to place segments on", "playlist", line, "err", err)
+			t.log.Warn("a playlist is missing to place segments on", "playlist", ref.line, "err", err)
 		}
 		g.mu.Lock()
 		f.done = true

@@ -27,13 +27,21 @@ type Grant struct {
 	Role       uint8     // of the playlist, as playlist.Role numbers it; RoleMaster for a master
 	Playlist   string    // the playlist the URI stands in: its path below the stream's prefix, and its query
 	ByQuery    bool      // the query is part of the playlist's name: others of the group have the same path
+	Master     string    // the master whose variables the playlist imports, named as Playlist is; mostly none
 }
 
-// RoleMaster is the Role of grants that a master gives to its children.
-const RoleMaster = 255
+// Roles that are no playlist.Role.
+const (
+	RoleMaster = 255 // the URI stands in a master
+	RoleKey    = 254 // the URI is a key's, and the same wherever it stands: Playlist is empty
+)
 
-// byQuery is the flag of Grant.ByQuery.
-const byQuery = 1
+// Flags of a grant's text.
+const (
+	byQuery   = 1 << iota // Grant.ByQuery
+	hasMaster             // Grant.Master follows
+	allFlags  = byQuery | hasMaster
+)
 
 // Errors of Verify.
 var (
@@ -58,7 +66,15 @@ type Secret struct {
 // Signer signs grants with the first of its secrets and accepts those of any. It is safe for concurrent use.
 type Signer struct {
 	first string
-	keys  map[string]*sync.Pool // of hash.Hash, keyed and reset
+	keys  map[string]*sync.Pool // of *bench
+}
+
+// bench is what signing takes, kept so that it takes no memory.
+type bench struct {
+	hash.Hash // keyed
+	text      []byte
+	encoded   []byte
+	sum       [sha256.Size]byte
 }
 
 // NewSigner takes at least one secret. Ids must be unique, 1 to 32 bytes; keys at least 16 bytes.
@@ -77,37 +93,41 @@ func NewSigner(secrets []Secret) (*Signer, error) {
 			return nil, fmt.Errorf("secret %q stands twice", secret.ID)
 		}
 		key := append([]byte(nil), secret.Key...)
-		s.keys[secret.ID] = &sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}
+		s.keys[secret.ID] = &sync.Pool{New: func() any { return &bench{Hash: hmac.New(sha256.New, key)} }}
 	}
 	return s, nil
 }
 
-func (s *Signer) mac() hash.Hash {
-	h := s.keys[s.first].Get().(hash.Hash)
-	h.Reset()
-	return h
-}
+func (s *Signer) bench(key string) *bench { return s.keys[key].Get().(*bench) }
 
-func (s *Signer) put(h hash.Hash) { s.keys[s.first].Put(h) }
+func (s *Signer) put(key string, w *bench) { s.keys[key].Put(w) }
 
-// Sign appends the URL-safe text of the grant for session id to dst.
-func (s *Signer) Sign(dst []byte, id ID, g *Grant) []byte {
-	var space [512]byte
+// Sign returns the URL-safe text of the grant for session id.
+func (s *Signer) Sign(id ID, g *Grant) string {
+	w := s.bench(s.first)
+	defer s.put(s.first, w)
 	var flags byte
 	if g.ByQuery {
-		flags = byQuery
+		flags |= byQuery
 	}
-	b := append(space[:0], grantVersion, g.Role, flags)
+	if g.Master != "" {
+		flags |= hasMaster
+	}
+	b := append(w.text[:0], grantVersion, g.Role, flags)
 	b = appendText(b, s.first)
 	b = binary.AppendUvarint(b, unix(g.Issued))
 	b = binary.AppendUvarint(b, unix(g.Expires))
-	for _, text := range [...]string{g.Group, g.UserID, g.DeviceID, g.DeviceType, g.Playlist} {
-		b = appendText(b, text)
+	b = appendText(b, g.Group)
+	b = appendText(b, g.UserID)
+	b = appendText(b, g.DeviceID)
+	b = appendText(b, g.DeviceType)
+	b = appendText(b, g.Playlist)
+	if g.Master != "" {
+		b = appendText(b, g.Master)
 	}
-	h := s.mac()
-	b = seal(b, h, b, id)
-	s.put(h)
-	return base64.RawURLEncoding.AppendEncode(dst, b)
+	w.text = append(b, w.seal(b, id)...)
+	w.encoded = base64.RawURLEncoding.AppendEncode(w.encoded[:0], w.text)
+	return string(w.encoded)
 }
 
 // Verify reads the grant in text as given to session id. The errors are [ErrGrantMalformed],
@@ -122,36 +142,40 @@ func (s *Signer) Verify(text string, id ID) (Grant, error) {
 		return Grant{}, ErrGrantMalformed
 	}
 	body, mac := b[:len(b)-macSize], b[len(b)-macSize:]
-	r := reader{rest: body[headSize:]}
-	pool := s.keys[r.text()]
+	flags := body[2]
+	r := reader{rest: string(body[headSize:])} // one string, that all of the grant's are part of
+	key := r.text()
 	if r.bad {
 		return Grant{}, ErrGrantMalformed
 	}
-	if pool == nil {
+	if s.keys[key] == nil {
 		return Grant{}, ErrGrantKey
 	}
-	h := pool.Get().(hash.Hash)
-	defer pool.Put(h)
-	h.Reset()
-	var sum [sha256.Size]byte
-	if subtle.ConstantTimeCompare(seal(sum[:0], h, body, id), mac) != 1 {
+	w := s.bench(key)
+	defer s.put(key, w)
+	w.text = append(w.text[:0], body...)
+	if subtle.ConstantTimeCompare(w.seal(w.text, id), mac) != 1 {
 		return Grant{}, ErrGrantForged
 	}
 	g := Grant{Role: body[1], Issued: r.time(), Expires: r.time(), Group: r.text(), UserID: r.text(),
-		DeviceID: r.text(), DeviceType: r.text(), Playlist: r.text(), ByQuery: body[2]&byQuery != 0}
-	if r.bad || len(r.rest) != 0 || body[2]&^byQuery != 0 {
+		DeviceID: r.text(), DeviceType: r.text(), Playlist: r.text(), ByQuery: flags&byQuery != 0}
+	if flags&hasMaster != 0 {
+		g.Master = r.text()
+	}
+	if r.bad || len(r.rest) != 0 || flags&^allFlags != 0 || flags&hasMaster != 0 && g.Master == "" {
 		return Grant{}, ErrGrantMalformed
 	}
 	return g, nil
 }
 
-// seal appends the truncated MAC over body and id. The id's length is fixed by the body's own framing:
-// body ends where its last length says, so no two (body, id) pairs share an input.
-func seal(dst []byte, h hash.Hash, body []byte, id ID) []byte {
-	var sum [sha256.Size]byte
-	h.Write(body)
-	h.Write([]byte(id))
-	return append(dst, h.Sum(sum[:0])[:macSize]...)
+// seal is the truncated MAC over body and id, good until the bench is used again. The id's length is fixed by the
+// body's own framing: body ends where its last length says, so no two (body, id) pairs share an input.
+func (w *bench) seal(body []byte, id ID) []byte {
+	w.Reset()
+	w.Write(body)
+	w.encoded = append(w.encoded[:0], id...)
+	w.Write(w.encoded)
+	return w.Sum(w.sum[:0])[:macSize]
 }
 
 func unix(t time.Time) uint64 {
@@ -167,27 +191,32 @@ func appendText(b []byte, s string) []byte {
 
 // reader takes a grant's fields in turn; after the first that is not there, bad stays set.
 type reader struct {
-	rest []byte
+	rest string
 	bad  bool
 }
 
+// number reads a varint as encoding/binary writes it.
 func (r *reader) number() uint64 {
-	v, n := binary.Uvarint(r.rest)
-	if n <= 0 {
-		r.bad, r.rest = true, nil
-		return 0
+	var v uint64
+	for i := 0; i < len(r.rest) && i < binary.MaxVarintLen64; i++ {
+		c := r.rest[i]
+		v |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			r.rest = r.rest[i+1:]
+			return v
+		}
 	}
-	r.rest = r.rest[n:]
-	return v
+	r.bad, r.rest = true, ""
+	return 0
 }
 
 func (r *reader) text() string {
 	n := r.number()
 	if n > uint64(len(r.rest)) {
-		r.bad, r.rest = true, nil
+		r.bad, r.rest = true, ""
 		return ""
 	}
-	s := string(r.rest[:n])
+	s := r.rest[:n]
 	r.rest = r.rest[n:]
 	return s
 }

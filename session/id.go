@@ -2,7 +2,6 @@ package session
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -54,16 +53,16 @@ const barePrefix = "b."
 // BareTag stands for (address, agent, playlist), the identity of a bare request, in the ids minted for it.
 // It is keyed, so that an id tells nobody an address.
 func (s *Signer) BareTag(address netip.Addr, agent, playlist string) string {
-	mac := s.mac()
-	defer s.put(mac)
+	mac := s.bench(s.first)
+	defer s.put(s.first, mac)
+	mac.Reset()
 	mac.Write([]byte("bare\x00"))
 	mac.Write(address.AsSlice())
 	for _, part := range []string{agent, playlist} {
 		mac.Write([]byte{0})
 		mac.Write([]byte(part))
 	}
-	var sum [sha256.Size]byte
-	return base64.RawURLEncoding.EncodeToString(mac.Sum(sum[:0])[:12])
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(mac.sum[:0])[:12])
 }
 
 // NewBareID mints the id of a bare session that begins now. It holds its tag, so that the table of bare

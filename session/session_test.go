@@ -29,12 +29,12 @@ var full = Grant{Group: "tv-ü", UserID: "u", DeviceID: "d", DeviceType: "stb", 
 func TestGrantRoundTrip(t *testing.T) {
 	s := signer(t, "a")
 	for _, g := range []Grant{{}, full, {Role: RoleMaster, Playlist: "master.m3u8"}} {
-		text := string(s.Sign(nil, "id", &g))
+		text := s.Sign("id", &g)
 		got, err := s.Verify(text, "id")
 		if err != nil || got != g {
 			t.Errorf("%+v came back as %+v, %v", g, got, err)
 		}
-		if again := string(s.Sign(nil, "id", &g)); again != text {
+		if again := s.Sign("id", &g); again != text {
 			t.Errorf("the same grant is signed differently: a player would see two URIs")
 		}
 		if strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
@@ -46,7 +46,7 @@ func TestGrantRoundTrip(t *testing.T) {
 // TestGrantAltered flips every bit of a grant and cuts it everywhere: none of it passes. Nor does it for another id.
 func TestGrantAltered(t *testing.T) {
 	s := signer(t, "a")
-	text := s.Sign(nil, "id", &full)
+	text := []byte(s.Sign("id", &full))
 	for i := range text {
 		for bit := range 8 {
 			altered := append([]byte(nil), text...)
@@ -73,23 +73,23 @@ func TestGrantAltered(t *testing.T) {
 func TestRotation(t *testing.T) {
 	old, both, next := signer(t, "a"), signer(t, "b", "a"), signer(t, "b")
 	g := Grant{Group: "g"}
-	if _, err := both.Verify(string(old.Sign(nil, "id", &g)), "id"); err != nil {
+	if _, err := both.Verify(old.Sign("id", &g), "id"); err != nil {
 		t.Error(err)
 	}
-	if _, err := next.Verify(string(both.Sign(nil, "id", &g)), "id"); err != nil {
+	if _, err := next.Verify(both.Sign("id", &g), "id"); err != nil {
 		t.Error(err)
 	}
-	if _, err := next.Verify(string(old.Sign(nil, "id", &g)), "id"); !errors.Is(err, ErrGrantKey) {
+	if _, err := next.Verify(old.Sign("id", &g), "id"); !errors.Is(err, ErrGrantKey) {
 		t.Error(err)
 	}
 }
 
 func FuzzVerify(f *testing.F) {
 	s := signer(f, "a")
-	f.Add(string(s.Sign(nil, "id", &full)), "id")
+	f.Add(s.Sign("id", &full), "id")
 	f.Fuzz(func(t *testing.T, text, id string) {
 		g, err := s.Verify(text, ID(id))
-		if err == nil && string(s.Sign(nil, ID(id), &g)) != text {
+		if err == nil && s.Sign(ID(id), &g) != text {
 			t.Errorf("accepted %q, which is not what it signs", text)
 		}
 	})
@@ -97,16 +97,15 @@ func FuzzVerify(f *testing.F) {
 
 func BenchmarkSign(b *testing.B) {
 	s := signer(b, "a")
-	buf := make([]byte, 0, 512)
 	b.ReportAllocs()
 	for b.Loop() {
-		buf = s.Sign(buf[:0], "u51DUlkuNrtCoVgR-xzQgQ", &full)
+		s.Sign("u51DUlkuNrtCoVgR-xzQgQ", &full)
 	}
 }
 
 func BenchmarkVerify(b *testing.B) {
 	s := signer(b, "a")
-	text := string(s.Sign(nil, "u51DUlkuNrtCoVgR-xzQgQ", &full))
+	text := s.Sign("u51DUlkuNrtCoVgR-xzQgQ", &full)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := s.Verify(text, "u51DUlkuNrtCoVgR-xzQgQ"); err != nil {

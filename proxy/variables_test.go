@@ -1,0 +1,144 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+const variablesMaster = `#EXTM3U
+#EXT-X-DEFINE:NAME="dir",VALUE="d1"
+#EXT-X-DEFINE:QUERYPARAM="token"
+#EXT-X-STREAM-INF:BANDWIDTH=1
+v.m3u8
+`
+
+const variablesMedia = `#EXTM3U
+#EXT-X-TARGETDURATION:10
+#EXT-X-DEFINE:IMPORT="dir"
+#EXT-X-DEFINE:IMPORT="token"
+#EXTINF:10,
+{$dir}/{$token}/0.ts
+#EXTINF:10,
+/{$dir}/{$token}/1.ts
+`
+
+// TestImportedVariables: what a playlist imports is the master's that led to it, on an edge that has seen the master, on one that has not,
+// and for a segment on one that has seen neither.
+func TestImportedVariables(t *testing.T) {
+	paths := map[string]http.HandlerFunc{"/master.m3u8": text(variablesMaster), "/v.m3u8": text(variablesMedia)}
+	r := newRoad(t, paths)
+	_, master := r.get("master.m3u8?token=abc")
+	variant := uris(master)[0]
+	_, warm := r.get(variant)
+	lines := uris(warm)
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "{$dir}/{$token}/0.ts?X-Playback-Session-Id=") ||
+		!strings.HasPrefix(lines[1], "/news/d1/abc/1.ts?X-Playback-Session-Id=") {
+		t.Fatalf("spliced as %q", lines)
+	}
+	if g := r.grantOf(lines[0]); g.Master != "master.m3u8?token=abc" || g.Playlist != "v.m3u8" {
+		t.Errorf("the grant: %+v", g)
+	}
+
+	r.cold()
+	if _, list := r.get(variant); list != warm {
+		t.Errorf("a cold edge says\n%s\nthe first said\n%s", list, warm)
+	}
+	r.cold()
+	r.get(strings.NewReplacer("{$dir}", "d1", "{$token}", "abc").Replace(lines[0]))
+	if s := r.heard(); s.Bytes != segmentSize || s.Media != 10*time.Second {
+		t.Errorf("a segment on a cold edge: %d bytes, %v", s.Bytes, s.Media)
+	}
+}
+
+// TestImportWithoutGrant: a player that polls the bare URL of its playlist gets what it got with the grant, as far as a master was seen.
+func TestImportWithoutGrant(t *testing.T) {
+	r := newRoad(t, map[string]http.HandlerFunc{"/master.m3u8": text(variablesMaster), "/v.m3u8": text(variablesMedia)})
+	if _, list := r.get("v.m3u8"); strings.Contains(list, "earshot=") {
+		t.Errorf("variables that nobody has told resolve: %s", list)
+	}
+	r.get("master.m3u8?token=abc")
+	if _, list := r.get("v.m3u8"); strings.Count(list, "earshot=") != 2 {
+		t.Errorf("the variables of a master that was seen do not: %s", list)
+	}
+}
+
+const keyMaster = `#EXTM3U
+#EXT-X-SESSION-KEY:METHOD=AES-128,URI="k.key"
+#EXT-X-STREAM-INF:BANDWIDTH=1
+lo.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=2
+hi.m3u8
+`
+
+func encrypted() string {
+	return "#EXTM3U\n#EXT-X-TARGETDURATION:10\n" +
+		"#EXT-X-KEY:METHOD=AES-128,URI=\"k.key\"\n#EXTINF:10,\n0.ts\n#EXT-X-KEY:METHOD=AES-128,URI=\"k.key\"\n#EXTINF:10,\n1.ts\n"
+}
+
+// TestKeys: a key has one URL for all of a session, whichever playlist names it, and is never counted, on a cold edge neither. A segment
+// under a key's grant is.
+func TestKeys(t *testing.T) {
+	r := newRoad(t, map[string]http.HandlerFunc{"/master.m3u8": text(keyMaster), "/lo.m3u8": text(encrypted()), "/hi.m3u8": text(encrypted()),
+		"/k.key": func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "0123456789abcdef") }})
+	_, master := r.get("master.m3u8")
+	named := map[string]int{uriAttribute.FindStringSubmatch(master)[1]: 1}
+	for _, variant := range uris(master) {
+		_, list := r.get(variant)
+		for _, m := range uriAttribute.FindAllStringSubmatch(list, -1) {
+			named[m[1]]++
+		}
+	}
+	if len(named) != 1 {
+		t.Fatalf("the key is named as %v", named)
+	}
+	var key string
+	for key = range named {
+	}
+	if named[key] != 5 {
+		t.Errorf("the key is named %d times", named[key])
+	}
+	r.cold()
+	if resp, body := r.get(key); resp.StatusCode != http.StatusOK || len(body) != 16 {
+		t.Fatalf("the key: %s, %q", resp.Status, body)
+	}
+	if s := r.heard(); s.Bytes != 0 || s.Media != 0 {
+		t.Errorf("a key counts: %d bytes, %v", s.Bytes, s.Media)
+	}
+	r.get(strings.Replace(key, "k.key", "0.ts", 1))
+	if s := r.heard(); s.Bytes != segmentSize {
+		t.Errorf("a segment under the key's grant: %d bytes", s.Bytes)
+	}
+}
+
+const interstitialMaster = `#EXTM3U
+#EXT-X-STREAM-INF:BANDWIDTH=1
+lo.m3u8
+#EXT-X-STREAM-INF:BANDWIDTH=2
+hi.m3u8
+`
+
+// TestAlikeInAllVariants: a date range is the same in every variant (rfc8216bis, 4.4.5.1), and a rendition report names a variant as the
+// master did.
+func TestAlikeInAllVariants(t *testing.T) {
+	list := media(3) + "#EXT-X-DATERANGE:ID=\"ad\",CLASS=\"com.apple.hls.interstitial\",START-DATE=\"2026-01-01T00:00:00Z\",X-ASSET-URI=\"ad/master.m3u8\"\n" +
+		"#EXT-X-RENDITION-REPORT:URI=\"lo.m3u8\"\n#EXT-X-RENDITION-REPORT:URI=\"hi.m3u8\"\n"
+	r := newRoad(t, map[string]http.HandlerFunc{"/master.m3u8": text(interstitialMaster), "/lo.m3u8": text(list), "/hi.m3u8": text(list)})
+	_, master := r.get("master.m3u8")
+	tails := map[string]bool{}
+	for _, variant := range uris(master) {
+		_, list := r.get(variant)
+		_, tail, _ := strings.Cut(list, "#EXT-X-DATERANGE")
+		tails[tail] = true
+		for _, v := range uris(master) {
+			if !strings.Contains(tail, `"`+v+`"`) {
+				t.Errorf("%s is not reported on by its name:\n%s", v, tail)
+			}
+		}
+	}
+	if len(tails) != 1 {
+		t.Errorf("%d versions of it: %v", len(tails), tails)
+	}
+}
