@@ -110,7 +110,7 @@ func (p *parser) uri(r ref, quoted bool) string {
 func (p *parser) uriWithVariables(r ref, raw string, quoted bool) string {
 	x, referred := p.vars.expand(raw)
 	if !referred {
-		x = expansion{text: raw, raw: true, tail: -1, ok: true}
+		x = plainText(raw)
 	}
 	x.text = strings.TrimFunc(x.text, func(r rune) bool { return r <= ' ' })
 	x.ok = x.ok && (quoted || !referred) && x.text != "" && x.text[0] != '#'
@@ -215,11 +215,17 @@ func (p *parser) readDefine(value []byte, _ string) {
 	case name != "" && hasValue:
 		p.vars.define(name, string(val))
 	case param != "":
+		p.doc.Params = addName(p.doc.Params, param)
 		p.vars.fromQuery(param)
 	case imported != "":
-		if !slices.Contains(p.doc.Imports, imported) && len(p.doc.Imports) < maxImports {
-			p.doc.Imports = append(p.doc.Imports, imported)
-		}
+		p.doc.Imports = addName(p.doc.Imports, imported)
 		p.vars.fromMaster(imported)
 	}
+}
+
+func addName(names []string, name string) []string {
+	if len(names) < maxImports && !slices.Contains(names, name) {
+		return append(names, name)
+	}
+	return names
 }

@@ -92,35 +92,21 @@ type planner struct {
 }
 
 func (pl *planner) uri(i int, r ref) {
-	raw := string(pl.doc.Body[r.start:r.end])
-	x, special := pl.doc.expanded[i]
-	if !special {
-		x = expansion{text: raw, raw: true, tail: -1, ok: true}
-	}
-	if !x.ok {
+	j := pl.doc.judge(i, pl.mapper)
+	switch {
+	case j.fate == unresolved:
 		pl.plan.Unresolved++
-		return
-	}
-	u, f := pl.doc.resolver.resolve(x.text)
-	if u == nil {
-		if f == formBroken {
-			pl.plan.Unresolved++
-		}
-		return
-	}
-	path, ours := pl.mapper(u)
-	if !ours {
+	case j.fate == foreign:
 		pl.plan.Foreign++
-		if pl.rebase && f != formAbsolute {
-			pl.replace(r, absoluteURL(u)+fragmentOf(x.text))
+		if pl.rebase && j.form != formAbsolute {
+			pl.replace(r, absoluteURL(j.url)+fragmentOf(j.text))
 		}
-		return
+	case j.fate == notOfTheWeb:
+	case pl.staysRelative(r, j.form, j.text, j.path):
+		pl.inPlace(r, j.raw, j.expansion)
+	default:
+		pl.rewrite(r, j.path, j.url, j.text)
 	}
-	if pl.staysRelative(r, f, x.text, path) {
-		pl.inPlace(r, raw, x)
-		return
-	}
-	pl.rewrite(r, path, u, x.text)
 }
 
 // staysRelative: a relative URI does, unless it climbs out of its directory. A rendition report must be
@@ -156,7 +142,7 @@ func (pl *planner) atEdge(text string) string {
 func (pl *planner) inPlace(r ref, raw string, x expansion) {
 	s := shape(raw, x.tail)
 	if x.text != raw {
-		if full := shape(x.text, -1); !x.raw || full.dropped != s.dropped {
+		if full := shape(x.text, -1); !x.inRaw || full.dropped != s.dropped {
 			pl.replace(r, full.text)
 			pl.insert(r, len(pl.out)-len(full.text)+full.at, full.amp)
 			return

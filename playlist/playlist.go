@@ -38,7 +38,7 @@ const (
 	maxSegments = 100_000
 	maxURIs     = 500_000
 	maxNamed    = 32 << 20 // bytes of Resources, beyond 16 times the body
-	maxImports  = 1000
+	maxImports  = 1000     // and as many Params
 )
 
 // Kind tells a multivariant (master) playlist from a media playlist.
@@ -94,6 +94,7 @@ type Document struct {
 
 	Variables map[string]string // of a master: what its EXT-X-DEFINE tags say, for Import; nil if there are none
 	Imports   []string          // names that EXT-X-DEFINE imports from the master, each once
+	Params    []string          // names of parameters of its own URL that EXT-X-DEFINE reads, each once
 
 	bom      bool
 	resolver resolver

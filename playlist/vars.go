@@ -26,11 +26,14 @@ type expansion struct {
 	text string // the URI as a player will read it
 	ok   bool   // every reference resolved
 
-	// Where the raw text can be spliced, raw is true. The query may then begin inside a variable's value: tail
+	// Where the raw text can be spliced, inRaw is true. The query may then begin inside a variable's value: tail
 	// is the position in the raw text after the reference to it, else -1.
-	raw  bool
-	tail int
+	inRaw bool
+	tail  int
 }
+
+// plainText is a URI without variables.
+func plainText(uri string) expansion { return expansion{text: uri, ok: true, inRaw: true, tail: -1} }
 
 func (v *variables) define(name, value string) {
 	x, referred := v.expand(value)
@@ -80,7 +83,7 @@ func (v *variables) set(name, value string) {
 // expand resolves the references in s; referred is false if there are none.
 func (v *variables) expand(s string) (x expansion, referred bool) {
 	var out strings.Builder
-	x = expansion{ok: true, raw: true, tail: -1}
+	x = expansion{ok: true, inRaw: true, tail: -1}
 	query := false // a '?' has been seen
 	for at := 0; ; {
 		start, end, name := nextReference(s, at)
@@ -104,7 +107,7 @@ func (v *variables) expand(s string) (x expansion, referred bool) {
 		if !query && strings.Contains(val, "?") {
 			query, x.tail = true, end
 		}
-		x.raw = x.raw && !strings.Contains(val, "#")
+		x.inRaw = x.inRaw && !strings.Contains(val, "#")
 		at = end
 	}
 }

@@ -56,6 +56,12 @@ func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.
 		// A master begins a session of its own each time; only what is polled is one session while it is.
 		a.who.key.ID = session.NewID()
 	}
+	if location, ok := m.movedQuery(r, pl); ok {
+		w.Header().Set("Location", location)
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusFound)
+		return nil
+	}
 	s, fresh, err := p.admit(r, a, session.HLS)
 	if err != nil {
 		return err
@@ -164,6 +170,28 @@ func (m *mount) moved(final *url.URL) bool {
 	path, ok := m.edgePath(final)
 	return !ok || directory(path) != directory(m.prefix+m.rest)
 }
+
+// movedQuery is where a player must be sent for the sake of a playlist's variables: EXT-X-DEFINE:QUERYPARAM reads the URL that the origin
+// redirected to (rfc8216bis, 4.4.2.3), and the player has not seen that redirect. Who has the parameter already is not sent again, whatever
+// its value, or an origin that changes it each time would keep him on the way for ever.
+func (m *mount) movedQuery(r *http.Request, pl *origin.Playlist) (location string, ok bool) {
+	for _, name := range pl.Doc.Params {
+		ok = ok || hasParam(pl.URL.RawQuery, name) && !hasParam(r.URL.RawQuery, name)
+	}
+	path, mapped := m.edgePath(pl.URL)
+	if !ok || !mapped {
+		return "", false
+	}
+	location = path + "?" + pl.URL.RawQuery
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		if playlist.StripQuery(pair, ourParams...) != pair {
+			location += "&" + pair
+		}
+	}
+	return location, true
+}
+
+func hasParam(query, name string) bool { return playlist.StripQuery(query, name) != query }
 
 func directory(path string) string { return path[:strings.LastIndexByte(path, '/')+1] }
 

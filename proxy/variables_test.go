@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -140,5 +141,32 @@ func TestAlikeInAllVariants(t *testing.T) {
 	}
 	if len(tails) != 1 {
 		t.Errorf("%d versions of it: %v", len(tails), tails)
+	}
+}
+
+// TestQueryOfRedirect: a variable that is read from the URL that the origin redirects to is in the URL that the player sees.
+func TestQueryOfRedirect(t *testing.T) {
+	const list = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXT-X-DEFINE:QUERYPARAM=\"token\"\n#EXTINF:10,\n{$token}/0.ts\n"
+	n := 0
+	r := newRoad(t, map[string]http.HandlerFunc{"/v.m3u8": func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Query().Get("fresh") == "" { // another token each time, to whoever asks
+			n++
+			http.Redirect(w, req, fmt.Sprintf("/node/v.m3u8?token=t%d&fresh=1", n), http.StatusFound)
+			return
+		}
+		io.WriteString(w, list)
+	}, "/node/v.m3u8": text(list)})
+	resp, got := r.get("v.m3u8?a=b&X-Playback-Session-Id=s1")
+	if u := resp.Request.URL; u.Path != "/news/node/v.m3u8" || u.RawQuery != "token=t1&fresh=1&X-Playback-Session-Id=s1" {
+		t.Errorf("the player ends at %s", u)
+	}
+	if lines := uris(got); len(lines) != 1 || !strings.HasPrefix(lines[0], "{$token}/0.ts?X-Playback-Session-Id=s1&earshot=") {
+		t.Errorf("the playlist says %q", lines)
+	}
+	if resp, _ := r.get("v.m3u8?token=old"); resp.Request.URL.Path != "/news/v.m3u8" {
+		t.Errorf("who has the parameter is sent to %s", resp.Request.URL)
+	}
+	if s := r.book.Len(); s > 2 {
+		t.Errorf("%d sessions", s)
 	}
 }

@@ -49,6 +49,9 @@ func (e *UpstreamError) Error() string {
 }
 
 // Unwrap is ErrTimeout or ErrUpstream.
+// Cause is what happened, for the operator: it may hold addresses of the origin.
+func (e *UpstreamError) Cause() error { return e.cause }
+
 func (e *UpstreamError) Unwrap() error {
 	if e.Outcome == Timeout {
 		return ErrTimeout

@@ -20,6 +20,7 @@ const usage = `earshot counts what is heard, in front of the HLS packager or the
 
   earshot serve -config FILE    run the edge
   earshot check -config FILE    say what is wrong with a configuration, and where
+                -probe [PATH…]  and ask its origins, for these playlists or those of the usual names
   earshot demo                  an origin, an edge and a page that plays both, all local
   earshot version
 `
@@ -73,34 +74,48 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitFailed
 }
 
-// parse reads the flags of a command, which takes nothing else.
+// parse reads the flags of a command that takes nothing else.
 func parse(flags *flag.FlagSet, args []string, stderr io.Writer) error {
-	flags.SetOutput(stderr)
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return errUsage
+	rest, err := parseAll(flags, args, stderr)
+	if err == nil && len(rest) > 0 {
+		err = noArguments(flags, rest, stderr)
 	}
-	if flags.NArg() > 0 {
-		fmt.Fprintf(stderr, "earshot %s: %q: it takes no arguments besides its flags\n", flags.Name(), flags.Arg(0))
+	return err
+}
+
+// parseAll reads the flags of a command and returns its other arguments. They may stand in any order.
+func parseAll(flags *flag.FlagSet, args []string, stderr io.Writer) (rest []string, err error) {
+	flags.SetOutput(stderr)
+	for {
+		switch err := flags.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			return nil, err
+		case err != nil:
+			return nil, errUsage
+		case flags.NArg() == 0:
+			return rest, nil
+		}
+		rest = append(rest, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
+}
+
+func noArguments(flags *flag.FlagSet, rest []string, stderr io.Writer) error {
+	fmt.Fprintf(stderr, "earshot %s: %q: it takes no arguments besides its flags\n", flags.Name(), rest[0])
+	return errUsage
+}
+
+// configFlag adds the flag that names the configuration.
+func configFlag(flags *flag.FlagSet) *string {
+	return flags.String("config", "", "the configuration `FILE` (YAML)")
+}
+
+func needsConfig(flags *flag.FlagSet, file string, stderr io.Writer) error {
+	if file == "" {
+		fmt.Fprintf(stderr, "earshot %s: write -config FILE\n", flags.Name())
 		return errUsage
 	}
 	return nil
-}
-
-// configFlag reads the one flag of serve and check.
-func configFlag(name string, args []string, stderr io.Writer) (string, error) {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	file := flags.String("config", "", "the configuration `FILE` (YAML)")
-	if err := parse(flags, args, stderr); err != nil {
-		return "", err
-	}
-	if *file == "" {
-		fmt.Fprintf(stderr, "earshot %s: write -config FILE\n", name)
-		return "", errUsage
-	}
-	return *file, nil
 }
 
 func versionCommand(_ context.Context, args []string, stdout, stderr io.Writer) error {
@@ -124,20 +139,32 @@ func version() string {
 	return "devel"
 }
 
-func checkCommand(_ context.Context, args []string, stdout, stderr io.Writer) error {
-	file, err := configFlag("check", args, stderr)
+func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("check", flag.ContinueOnError)
+	file := configFlag(flags)
+	probe := flags.Bool("probe", false, "ask the origins too; name playlists by their `PATH` at the edge, or the usual names are tried")
+	paths, err := parseAll(flags, args, stderr)
 	if err != nil {
 		return err
 	}
-	cfg, err := config.Load(file)
+	if len(paths) > 0 && !*probe {
+		return noArguments(flags, paths, stderr)
+	}
+	if err := needsConfig(flags, *file, stderr); err != nil {
+		return err
+	}
+	cfg, err := config.Load(*file)
 	if err != nil {
 		return err
 	}
 	for _, notice := range cfg.Notices() {
 		fmt.Fprintln(stdout, notice)
 	}
-	fmt.Fprintf(stdout, "%s: good, %s\n", file, count(len(cfg.Streams), "stream"))
-	return nil
+	fmt.Fprintf(stdout, "%s: good, %s\n", *file, count(len(cfg.Streams), "stream"))
+	if !*probe {
+		return nil
+	}
+	return probeOrigins(ctx, cfg, paths, stdout)
 }
 
 func count(n int, what string) string {

@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -23,5 +26,11 @@ func TestMain(m *testing.M) {
 
 // TestScripts drives the real command line by the stories in testdata/script.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: func(env *testscript.Env) error {
+		// $ORIGIN serves the script's folder origin.
+		s := httptest.NewServer(http.FileServer(http.Dir(filepath.Join(env.WorkDir, "origin"))))
+		env.Defer(s.Close)
+		env.Setenv("ORIGIN", s.URL)
+		return nil
+	}})
 }

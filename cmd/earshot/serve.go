@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,11 +17,15 @@ import (
 )
 
 func serveCommand(ctx context.Context, args []string, _, stderr io.Writer) error {
-	file, err := configFlag("serve", args, stderr)
-	if err != nil {
+	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+	file := configFlag(flags)
+	if err := parse(flags, args, stderr); err != nil {
 		return err
 	}
-	cfg, err := config.Load(file)
+	if err := needsConfig(flags, *file, stderr); err != nil {
+		return err
+	}
+	cfg, err := config.Load(*file)
 	if err != nil {
 		return err
 	}
