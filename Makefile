@@ -40,6 +40,7 @@ players: setup
 	EARSHOT_LONG=1 $(GO) test -count=1 -timeout 40m -v ./e2e
 
 bench:
+	$(GO) run ./bench
 	$(GO) test -run '^$$' -bench . ./playlist ./session ./listen ./relay ./store
 
 FUZZTIME ?= 1m

@@ -72,11 +72,13 @@ func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.
 	if a.who.notice != "" {
 		w.Header().Set("Earshot-Notice", a.who.notice+"; another was minted")
 	}
-	text, err := p.personalise(r.Context(), m, pl, name, a.who, s)
+	text := texts.Get().(*[]byte)
+	defer putText(text)
+	*text, err = p.personalise(r.Context(), (*text)[:0], m, pl, name, a.who, s)
 	if err != nil {
 		return fetchFailed(m.group, err)
 	}
-	return writeText(w, r, text)
+	return writeText(w, r, *text)
 }
 
 // A playlist beyond largePlaylist bytes takes long to plan and splice. Few are at it at a time, so that whoever plays something else has
@@ -86,14 +88,26 @@ const (
 	maxLarge      = 2
 )
 
-// personalise is a session's own copy of a playlist, of which the group's timeline has learned. It waits for no longer than ctx.
-func (p *Proxy) personalise(ctx context.Context, m *mount, pl *origin.Playlist, name string, who identity, s *session.Session) ([]byte, error) {
+// texts are buffers of personalised playlists; a listener's is sent, or on its way in the kernel, before another's is made in it.
+var texts = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxText bounds what a buffer keeps between playlists.
+const maxText = 1 << 20
+
+func putText(text *[]byte) {
+	if cap(*text) <= maxText {
+		texts.Put(text)
+	}
+}
+
+// personalise appends a session's own copy of a playlist to dst; the group's timeline has learned of it then. It waits for no longer than ctx.
+func (p *Proxy) personalise(ctx context.Context, dst []byte, m *mount, pl *origin.Playlist, name string, who identity, s *session.Session) ([]byte, error) {
 	if len(pl.Body) > largePlaylist {
 		select {
 		case p.large <- struct{}{}:
 			defer func() { <-p.large }()
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return dst, ctx.Err()
 		}
 	}
 	pl, says := p.learn(ctx, m, pl, name, who.grant)
@@ -105,7 +119,7 @@ func (p *Proxy) personalise(ctx context.Context, m *mount, pl *origin.Playlist, 
 	if plan.HasKeys() {
 		add.KeyGrant = p.sign(s, who.grant, session.Grant{Role: session.RoleKey})
 	}
-	return plan.Splice(nil, &add), nil
+	return plan.Splice(dst, &add), nil
 }
 
 // begin counts a session, and records that of a master.
@@ -218,23 +232,29 @@ var gzips = sync.Pool{New: func() any {
 // writeText sends a playlist, compressed where the client takes it.
 func writeText(w *answer, r *http.Request, text []byte) error {
 	if len(text) >= minGzip && acceptsGzip(r.Header.Get("Accept-Encoding")) {
-		var buf bytes.Buffer
-		z := gzips.Get().(*gzip.Writer)
-		z.Reset(&buf)
-		_, err := z.Write(text)
-		if err == nil {
-			err = z.Close()
-		}
-		gzips.Put(z)
-		if err == nil {
+		packed := texts.Get().(*[]byte)
+		defer putText(packed)
+		if err := compress(packed, text); err == nil {
 			w.Header().Set("Content-Encoding", "gzip")
-			text = buf.Bytes()
+			text = *packed
 		}
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(http.StatusOK)
 	w.Write(text) // an error means that the client has gone
 	return nil
+}
+
+func compress(dst *[]byte, text []byte) error {
+	buf := bytes.NewBuffer((*dst)[:0])
+	defer func() { *dst = buf.Bytes() }()
+	z := gzips.Get().(*gzip.Writer)
+	defer gzips.Put(z)
+	z.Reset(buf)
+	if _, err := z.Write(text); err != nil {
+		return err
+	}
+	return z.Close()
 }
 
 // acceptsGzip reads an Accept-Encoding header (RFC 9110, 12.5.3): gzip, or anything, unless its weight is zero.
