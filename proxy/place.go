@@ -22,6 +22,7 @@ type placer struct {
 	media     bool  // its type is that of audio or video
 	small     bool  // it may be a key
 	key       bool  // it is one, by its grant
+	document  bool  // its type is that of data: session data, a list of assets. It is media only where a playlist lists it as such
 	began     time.Time
 
 	found string        // of resources: the one that the playlist lists
@@ -32,6 +33,9 @@ type placer struct {
 // Metered says yes for media and init sections, no for keys. What cannot be a key need not wait for the playlist to say so.
 func (p *placer) Metered() (yes, ok bool) {
 	class, known := p.class()
+	if p.document {
+		return class != playlist.ClassKey && class != playlist.ClassOther, known
+	}
 	return class != playlist.ClassKey, known || !p.small
 }
 

@@ -68,6 +68,7 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 	place := &placer{timelines: p.timelines, metrics: p.metrics, timeline: p.timelines.group(m), mount: m, in: in,
 		resources: m.resources(m.rest, query), media: isMedia(media.Header.Get("Content-Type"), m.rest), began: time.Now()}
 	place.base, place.total = extent(media)
+	place.document = isDocument(media.Header.Get("Content-Type"))
 	place.small = !place.media && media.Length >= 0 && media.Length <= maxKeySize
 	// What is too large for a key is something else under a key's grant.
 	place.key = place.small && a.who.grant != nil && a.who.grant.Role == session.RoleKey
@@ -159,6 +160,13 @@ func isMedia(contentType, path string) bool {
 		return true
 	}
 	return false
+}
+
+// isDocument tells data that playlists point to from media: EXT-X-SESSION-DATA and X-ASSET-LIST are JSON (rfc8216bis, 4.4.6.4 and D.2).
+func isDocument(contentType string) bool {
+	t, _, _ := strings.Cut(contentType, ";")
+	t = strings.ToLower(strings.TrimSpace(t))
+	return t == "application/json" || strings.HasSuffix(t, "+json")
 }
 
 // send sends the body and meters it. When the origin breaks off, or the listener leaves, the answer is cut: a body that is

@@ -170,3 +170,26 @@ func TestQueryOfRedirect(t *testing.T) {
 		t.Errorf("%d sessions", s)
 	}
 }
+
+// TestDocuments: what a date range or session data points to is no listening, unless it is a segment.
+func TestDocuments(t *testing.T) {
+	list := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		io.WriteString(w, `{"ASSETS":[]}`)
+	}
+	r := newRoad(t, map[string]http.HandlerFunc{"/v.m3u8": text(media(1) + "#EXT-X-DATERANGE:ID=\"a\",X-ASSET-LIST=\"assets\"\n" +
+		"#EXTINF:10,\nsegment\n"), "/assets": list, "/segment": list})
+	_, got := r.get("v.m3u8")
+	_, tail, _ := strings.Cut(got, `X-ASSET-LIST="`)
+	asset, _, _ := strings.Cut(tail, `"`)
+	if _, body := r.get(asset); body != `{"ASSETS":[]}` {
+		t.Fatalf("%s is %q", asset, body)
+	}
+	if s := r.heard(); s.Bytes != 0 {
+		t.Errorf("a list of assets counts %d bytes", s.Bytes)
+	}
+	r.get(uris(got)[1])
+	if s := r.heard(); s.Bytes != 13 || s.Media != 10*time.Second {
+		t.Errorf("a segment of that type: %d bytes, %v", s.Bytes, s.Media)
+	}
+}
