@@ -48,8 +48,11 @@ func (d *Document) judge(i int, m Mapper) (j judgement) {
 		return j
 	}
 	path, ours := m(j.url)
-	if !ours {
+	switch {
+	case !ours:
 		j.fate = foreign
+	case len(path) > 1 && isSlash(path[0]) && isSlash(path[1]):
+		j.form, j.fate = formBroken, unresolved // as a reference it would name a host
 	}
 	j.path = path
 	return j

@@ -58,7 +58,8 @@ func (p *parser) tag(start, end int) {
 		return
 	}
 	res := ""
-	for list := (attrs{line, at}); len(t.uris) > 0; {
+	named := len(t.uris) > 0 && (t.without == nil || !t.without(line[at:]))
+	for list := (attrs{line, at}); named; {
 		a, ok := list.next()
 		if !ok {
 			break
@@ -180,6 +181,19 @@ func (p *parser) child(res string, role Role) {
 	}
 	d.childAt[res] = len(d.Children)
 	d.Children = append(d.Children, Child{URL: res, Role: role})
+}
+
+// closedCaptions are in the video: an EXT-X-MEDIA of that type names no playlist (rfc8216bis, 4.4.6.1).
+func closedCaptions(value []byte) bool {
+	for list := (attrs{value, 0}); ; {
+		a, ok := list.next()
+		if !ok {
+			return false
+		}
+		if string(a.name) == "TYPE" {
+			return string(value[a.start:a.end]) == "CLOSED-CAPTIONS"
+		}
+	}
 }
 
 func (p *parser) readChild(_ []byte, res string)   { p.child(res, RoleRendition) }

@@ -102,23 +102,25 @@ func (pl *planner) uri(i int, r ref) {
 			pl.replace(r, absoluteURL(j.url)+fragmentOf(j.text))
 		}
 	case j.fate == notOfTheWeb:
-	case pl.staysRelative(r, j.form, j.text, j.path):
+	case pl.staysRelative(&j) && strings.HasPrefix(j.text, "#"):
+		pl.fragmentOnly(r, j.text)
+	case pl.staysRelative(&j):
 		pl.inPlace(r, j.raw, j.expansion)
 	default:
 		pl.rewrite(r, j.path, j.url, j.text)
 	}
 }
 
-// staysRelative: a relative URI does, unless it climbs out of its directory. A rendition report must be
-// relative (rfc8216bis, 4.4.5.4), so it may climb where that leads to the right place at the edge.
-func (pl *planner) staysRelative(r ref, f form, text, path string) bool {
+// staysRelative: a relative URI does, unless it climbs to what lies elsewhere at the edge, or its dots are written as escapes, which not
+// all players take for dots.
+func (pl *planner) staysRelative(j *judgement) bool {
 	switch {
-	case pl.rebase || f > formDotted:
+	case pl.rebase || j.form > formDotted:
 		return false
-	case f == formRelative:
+	case j.form == formRelative:
 		return true
 	}
-	return r.use == useReport && pl.atEdge(text) == path
+	return !strings.Contains(j.text, "%2e") && !strings.Contains(j.text, "%2E") && pl.atEdge(j.text) == j.path
 }
 
 // atEdge is the path that a relative URI means to a client at the edge.
@@ -151,6 +153,16 @@ func (pl *planner) inPlace(r ref, raw string, x expansion) {
 	if s.dropped == 0 {
 		pl.insert(r, pl.position(int(r.start)+s.at), s.amp)
 		return
+	}
+	pl.replace(r, s.text)
+	pl.insert(r, len(pl.out)-len(s.text)+s.at, s.amp)
+}
+
+// fragmentOnly: such a reference keeps the base's query (RFC 3986, 5.2.2), which has to be written out once it has one of its own.
+func (pl *planner) fragmentOnly(r ref, fragment string) {
+	s := shape(fragment, -1)
+	if query := pl.doc.Base.RawQuery; query != "" {
+		s = shape("?"+query+fragment, -1)
 	}
 	pl.replace(r, s.text)
 	pl.insert(r, len(pl.out)-len(s.text)+s.at, s.amp)
@@ -207,7 +219,7 @@ type shaped struct {
 func shape(uri string, tail int) shaped {
 	end := len(beforeFragment(uri))
 	body, fragment := uri[:end], uri[end:]
-	start, inside := tail, tail >= 0
+	start, inside := tail, tail >= 0 && tail <= end // a fragment has no query in it (RFC 3986, 3.5)
 	if !inside {
 		start = strings.IndexByte(body, '?') + 1
 		if start == 0 {
@@ -236,7 +248,7 @@ func fragmentOf(uri string) string { return uri[len(beforeFragment(uri)):] }
 // absoluteURL writes a URL out as it is, without user and fragment.
 func absoluteURL(u *url.URL) string {
 	s := u.Scheme + "://" + u.Host + requestPath(u)
-	if u.RawQuery != "" {
+	if u.RawQuery != "" || u.ForceQuery {
 		s += "?" + u.RawQuery
 	}
 	return s

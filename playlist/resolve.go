@@ -99,7 +99,7 @@ func (r *resolver) resolve(ref string) (*url.URL, form) {
 		}
 		setPath(u, removeDots(r.dir+escapeBytes(path, pathByte)))
 	}
-	u.RawQuery = query
+	u.RawQuery, u.ForceQuery = query, hasQuery && query == ""
 	return u, f
 }
 

@@ -22,6 +22,9 @@ type tag struct {
 	kind    Kind     // the kind of playlist that this tag tells, if any
 	decides bool     // it tells whatever else there is
 
+	// without tells by the tag's value that it names nothing, whatever it says.
+	without func(value []byte) bool
+
 	// read takes in the tag: value is its text after the colon, res the Resource of its last URI.
 	read func(p *parser, value []byte, res string)
 }
@@ -35,7 +38,7 @@ var tags = map[string]tag{
 	"EXT-X-DEFINE": {read: (*parser).readDefine},
 
 	"EXT-X-STREAM-INF":         {kind: KindMaster},
-	"EXT-X-MEDIA":              {kind: KindMaster, uris: oneURI, use: useRendition, read: (*parser).readChild},
+	"EXT-X-MEDIA":              {kind: KindMaster, uris: oneURI, use: useRendition, without: closedCaptions, read: (*parser).readChild},
 	"EXT-X-I-FRAME-STREAM-INF": {kind: KindMaster, uris: oneURI, use: useIFrame, read: (*parser).readIFrames},
 	"EXT-X-IMAGE-STREAM-INF":   {kind: KindMaster, uris: oneURI, use: useIFrame, read: (*parser).readIFrames},
 	"EXT-X-SESSION-DATA":       {kind: KindMaster, uris: oneURI, use: useData},
