@@ -60,11 +60,14 @@ func (r *routes) mapper(m *mount) playlist.Mapper {
 			return "", false
 		}
 		at := place(u)
-		for _, fixed := range [][]prefix{own, r.fixed} {
-			for _, p := range fixed {
-				if path, ok := p.edgePath(at); ok && r.leads(path, at) {
-					return path, true
-				}
+		for _, p := range own {
+			if path, ok := p.edgePath(at); ok && r.staysIn(m, path) {
+				return path, true
+			}
+		}
+		for _, p := range r.fixed {
+			if path, ok := p.edgePath(at); ok && r.leads(path, at) {
+				return path, true
 			}
 		}
 		for i := range r.reversed {
@@ -74,6 +77,12 @@ func (r *routes) mapper(m *mount) playlist.Mapper {
 		}
 		return "", false
 	}
+}
+
+// staysIn tells whether a request for a path below the mount's prefix would be routed to the mount.
+func (r *routes) staysIn(m *mount, path string) bool {
+	found := r.find(path)
+	return found != nil && found.stream == m.stream && found.prefix == m.prefix
 }
 
 // leads tells whether a request for the path would be routed to that place at the origin: another stream's path or pattern may take it.

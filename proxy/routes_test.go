@@ -168,3 +168,18 @@ func TestQuery(t *testing.T) {
 		t.Errorf("restricted query: %q", got)
 	}
 }
+
+func BenchmarkMapper(b *testing.B) {
+	r := table()
+	ours := r.mapper(r.find("/tv/bbc1/master.m3u8"))
+	u, err := url.Parse("http://packager:8000/bbc1/hi/seg-2900.ts")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, ok := ours(u); !ok {
+			b.Fatal(u)
+		}
+	}
+}
