@@ -25,6 +25,7 @@ func startPlayer(t testing.TB) *httptest.Server {
 	} {
 		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) })
 	}
+	mux.Handle("/", http.FileServer(http.Dir("player")))
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s

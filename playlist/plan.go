@@ -94,7 +94,7 @@ type planner struct {
 func (pl *planner) uri(i int, r ref) {
 	j := pl.doc.judge(i, pl.mapper)
 	switch {
-	case j.fate == unresolved:
+	case j.fate == unresolved, pl.tears(r, &j):
 		pl.plan.Unresolved++
 	case j.fate == foreign:
 		pl.plan.Foreign++
@@ -109,6 +109,18 @@ func (pl *planner) uri(i int, r ref) {
 	default:
 		pl.rewrite(r, j.path, j.url, j.text)
 	}
+}
+
+// tears tells whether what would stand in for a URI without quotes holds a comma, which would end it (RFC 8216, 4.2).
+func (pl *planner) tears(r ref, j *judgement) bool {
+	if r.use == useLine || j.url == nil || pl.staysRelative(j) || !strings.Contains(j.path+j.url.Path, ",") {
+		return false
+	}
+	at := int(r.start)
+	for at > 0 && pl.doc.Body[at-1] <= ' ' {
+		at--
+	}
+	return at == 0 || pl.doc.Body[at-1] != '"'
 }
 
 // staysRelative: a relative URI does, unless it climbs to what lies elsewhere at the edge, or its dots are written as escapes, which not
@@ -126,7 +138,10 @@ func (pl *planner) staysRelative(j *judgement) bool {
 // atEdge is the path that a relative URI means to a client at the edge.
 func (pl *planner) atEdge(text string) string {
 	if pl.edge == nil {
-		path, _ := pl.mapper(pl.doc.Base)
+		path, ours := pl.mapper(pl.doc.Base)
+		if !ours {
+			return ""
+		}
 		base := &url.URL{Scheme: "http", Host: "edge"}
 		setPath(base, escapeBytes(path, pathByte))
 		r := newResolver(base)

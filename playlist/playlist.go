@@ -173,7 +173,8 @@ func kindOf(body []byte) Kind {
 	for start := 0; start < len(body); {
 		end, next := lineEnd(body, start)
 		if body[start] == '#' {
-			name, _ := tagName(body[start:end])
+			_, stop := trim(body, start, end)
+			name, _ := tagName(body[start:stop])
 			t := tags[string(name)]
 			switch {
 			case t.kind == KindMedia && t.decides:

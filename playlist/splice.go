@@ -25,7 +25,7 @@ func (a *Additions) grant(o owner) string {
 // Splice appends the personalised playlist to dst. With no Session and no grants it only takes out what
 // parameters of ours the origin's text held. The plan is not changed.
 func (p *Plan) Splice(dst []byte, a *Additions) []byte {
-	var scratch [1024]byte
+	var scratch [2048]byte
 	var params [owners][]byte
 	space, size := scratch[:0], len(p.text)
 	for o := range owners {
