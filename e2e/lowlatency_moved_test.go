@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// testLLMoved: a listener whose next reload, for a delta update, comes to an edge that has never heard of him or of the show. What he takes there is in
-// that edge's books.
+// testLLMoved: a listener's next reload, for a delta update, comes to an edge that has never heard of him or of the show. What he takes
+// there is in that edge's books.
 func testLLMoved(t *testing.T, s *llShow) {
 	o := startLLOrigin(t, s)
 	streams := []string{hlsStream("live", "/live/", o.URL+"/"+s.name+"/")}

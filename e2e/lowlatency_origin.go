@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -206,28 +205,4 @@ func (o *llOrigin) asked(keep func(llRequest) bool) (some []llRequest) {
 		}
 	}
 	return some
-}
-
-// obeyed: no client has violated the draft, and nothing of ours has reached the origin.
-func (o *llOrigin) obeyed(t testing.TB) {
-	t.Helper()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, v := range o.violations {
-		t.Errorf("against the draft: %s", v)
-	}
-	if len(o.requests) == 0 {
-		t.Error("the origin was asked for nothing")
-	}
-	for _, q := range o.requests {
-		u, err := url.ParseRequestURI(q.url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range ours {
-			if u.Query().Has(name) {
-				t.Errorf("the origin was asked for %s", q.url)
-			}
-		}
-	}
 }

@@ -78,3 +78,27 @@ func with(u *url.URL, directives string) *url.URL {
 	more.RawQuery = strings.Trim(more.RawQuery+"&"+directives, "&")
 	return &more
 }
+
+// obeyed: no client has violated the draft, and nothing of ours has reached the origin.
+func (o *llOrigin) obeyed(t testing.TB) {
+	t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, v := range o.violations {
+		t.Errorf("against the draft: %s", v)
+	}
+	if len(o.requests) == 0 {
+		t.Error("the origin was asked for nothing")
+	}
+	for _, q := range o.requests {
+		u, err := url.ParseRequestURI(q.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range ours {
+			if u.Query().Has(name) {
+				t.Errorf("the origin was asked for %s", q.url)
+			}
+		}
+	}
+}

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the end-to-end tests run: Debian's packages for the programs that are missing, and hls.js from the npm registry.
+# Installs what the end-to-end tests run: Debian's packages for the programs that are missing, and the web players from the
+# npm registry.
 # Nothing is done twice. The services that come with icecast2 and prometheus are not used: the tests start their own, on free ports of
 # loopback, and end them.
 set -euo pipefail
@@ -41,6 +42,6 @@ fi
 if [ player/node_modules/.package-lock.json -nt player/package-lock.json ]; then
 	echo "e2e: everything is installed"
 else
-	echo "e2e: installing hls.js"
+	echo "e2e: installing hls.js, Shaka Player and video.js"
 	npm ci --prefix player --no-audit --no-fund --loglevel=error
 fi

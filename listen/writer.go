@@ -57,6 +57,10 @@ func (m *Writer) ReadFrom(src io.Reader) (n int64, err error) {
 		if rerr != nil {
 			return n, rerr
 		}
+		// What comes as it is made must leave so: a server keeps back the last few KB of what it is given.
+		if f, ok := m.w.(interface{ Flush() }); ok && read < len(buf) {
+			f.Flush()
+		}
 	}
 }
 

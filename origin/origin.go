@@ -14,6 +14,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +27,7 @@ type Options struct {
 	UserAgent      string
 	ConnectTimeout time.Duration // [5s] to a connection
 	HeaderTimeout  time.Duration // [15s] from the request to the head of the answer
+	HoldTimeout    time.Duration // [45s] the same for a blocking playlist reload, which an origin holds for up to 3 target durations
 	StallTimeout   time.Duration // [30s] without a byte of the body
 	LargeTimeout   time.Duration // [10s] for the rest of a playlist that is not small
 	MaxPlaylist    int64         // [8 MiB] of a playlist, decoded
@@ -51,6 +54,7 @@ func New(opt Options) *Client {
 	}
 	def(&opt.ConnectTimeout, 5*time.Second)
 	def(&opt.HeaderTimeout, 15*time.Second)
+	def(&opt.HoldTimeout, 45*time.Second)
 	def(&opt.StallTimeout, 30*time.Second)
 	def(&opt.LargeTimeout, 10*time.Second)
 	if opt.MaxPlaylist <= 0 {
@@ -107,7 +111,7 @@ func (c *Client) do(ctx context.Context, method string, src Source, header http.
 			return resp, cancel, nil
 		}
 		if err == nil {
-			err = fmt.Errorf("%w: %s says %s", ErrAnswer, u, resp.Status)
+			err = refused(resp)
 			resp.Body.Close()
 			cancel()
 		}
@@ -121,7 +125,7 @@ func (c *Client) do(ctx context.Context, method string, src Source, header http.
 func (c *Client) ask(ctx context.Context, method, u string, follow func(*url.URL) bool, header http.Header) (*http.Response, context.CancelFunc, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := func() { cancel(nil) }
-	late := time.AfterFunc(c.opt.HeaderTimeout, func() { cancel(ErrTimeout) })
+	late := time.AfterFunc(c.patience(u), func() { cancel(ErrTimeout) })
 	req, err := http.NewRequestWithContext(ctx, method, u, nil)
 	if err != nil {
 		late.Stop()
@@ -178,7 +182,36 @@ func status(resp *http.Response) error {
 	case http.StatusNotFound, http.StatusGone:
 		return fmt.Errorf("%w: %s says %s", ErrNotFound, resp.Request.URL.Redacted(), resp.Status)
 	}
-	return fmt.Errorf("%w: %s says %s", ErrAnswer, resp.Request.URL.Redacted(), resp.Status)
+	return refused(resp)
+}
+
+// StatusError is an answer that has not what was asked for, and does not say that there is none. It is an ErrAnswer.
+type StatusError struct {
+	Status     int
+	RetryAfter time.Duration // 0: no telling
+
+	from string
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("%v: %s says %d", ErrAnswer, e.from, e.Status)
+}
+func (e *StatusError) Unwrap() error { return ErrAnswer }
+
+func refused(resp *http.Response) *StatusError {
+	e := &StatusError{Status: resp.StatusCode, from: resp.Request.URL.Redacted()}
+	if s, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16); err == nil {
+		e.RetryAfter = time.Duration(s) * time.Second
+	}
+	return e
+}
+
+// patience is how long to wait for the head of an answer (rfc8216bis, 6.2.5.2: a blocking reload may take 3 target durations).
+func (c *Client) patience(u string) time.Duration {
+	if _, query, _ := strings.Cut(u, "?"); strings.Contains(query, "_HLS_msn=") {
+		return max(c.opt.HoldTimeout, c.opt.HeaderTimeout)
+	}
+	return c.opt.HeaderTimeout
 }
 
 // watched is a body that ends with ErrTimeout when a Read of it waits too long. How long its reader takes in between is not the

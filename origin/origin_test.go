@@ -202,6 +202,22 @@ func TestFailover(t *testing.T) {
 	}
 }
 
+// TestHold: a blocking playlist reload may take longer than another request (rfc8216bis, 6.2.5.2).
+func TestHold(t *testing.T) {
+	t.Parallel()
+	const held = 300 * time.Millisecond
+	c, base := serve(t, Options{HeaderTimeout: held / 6, HoldTimeout: 20 * held}, func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(held)
+		fmt.Fprint(w, mediaText)
+	})
+	if _, err := c.Playlist(t.Context(), one(base+"/x.m3u8?a=b&_HLS_msn=4&_HLS_part=0")); err != nil {
+		t.Errorf("held: %v", err)
+	}
+	if _, err := c.Playlist(t.Context(), one(base+"/x.m3u8?a=b")); !errors.Is(err, ErrTimeout) {
+		t.Errorf("slow: %v", err)
+	}
+}
+
 // TestSilence: an origin that takes a request and does not answer, or stops in the middle, is given up.
 func TestSilence(t *testing.T) {
 	t.Parallel()

@@ -100,8 +100,8 @@ func joint(query string) string {
 	return "&"
 }
 
-// resolvePath is the path that a reference without an authority means, resolved by net/url. Dots may be escaped
-// (players decode them). Bytes that net/url refuses (`%zz`, controls) are escaped first: a player asks for
+// resolvePath is the path that a reference without an authority means (net/url would do, but never lets a path
+// begin with two slashes, as /a/..// does by RFC 3986, 5.2.4). Dots may be escaped (players decode them). Bytes that net/url refuses (`%zz`, controls) are escaped first: a player asks for
 // something there, and our parameters are of use to it.
 func (s *secondSplice) resolvePath(hier string) string {
 	from := s.base.EscapedPath()
@@ -114,8 +114,25 @@ func (s *secondSplice) resolvePath(hier string) string {
 	}
 	ref := plainDots(escaped(secondBreaks.Replace(hier)))
 	from = plainDots(from)
-	u := &url.URL{Scheme: "http", Host: "edge", Path: unescaped(from), RawPath: from}
-	return u.ResolveReference(&url.URL{Path: unescaped(ref), RawPath: ref}).EscapedPath()
+	if !strings.HasPrefix(ref, "/") {
+		ref = from[:strings.LastIndexByte(from, '/')+1] + ref
+	}
+	segments := strings.Split(ref[1:], "/")
+	var kept []string
+	for i, segment := range segments {
+		last := i == len(segments)-1
+		switch {
+		case segment == ".." && len(kept) > 0:
+			kept = kept[:len(kept)-1]
+		case segment != ".." && segment != ".":
+			kept = append(kept, segment)
+			last = false
+		}
+		if last {
+			kept = append(kept, "") // what ends in dots is a folder
+		}
+	}
+	return "/" + strings.Join(kept, "/")
 }
 
 // escaped is a path with all of its bytes legal.

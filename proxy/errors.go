@@ -88,6 +88,20 @@ func fetchFailed(stream string, err error) error {
 		Detail: fmt.Sprintf("the origin of %s does not answer with a stream", stream)}
 }
 
+// reloadFailed is fetchFailed for a blocking reload, where an origin's status speaks of the request, and players act on it: one that asks for
+// too much gets 400, one that cannot be answered in time 503 (rfc8216bis, 6.2.5.2).
+func reloadFailed(stream string, err error) error {
+	var said *origin.StatusError
+	if !errors.As(err, &said) || said.Status != http.StatusBadRequest && said.Status != http.StatusServiceUnavailable {
+		return fetchFailed(stream, err)
+	}
+	if said.Status == http.StatusServiceUnavailable {
+		return &Problem{Status: said.Status, Code: "origin-busy", RetryAfter: said.RetryAfter, cause: said,
+			Detail: "the origin of " + stream + " cannot answer this now"}
+	}
+	return &Problem{Status: said.Status, Code: "origin-refused", cause: said, Detail: "the origin of " + stream + " refuses this request"}
+}
+
 // write answers with the problem. The CORS headers are there already.
 func (p *Problem) write(w http.ResponseWriter, head bool) {
 	h := w.Header()

@@ -26,6 +26,8 @@ type placer struct {
 	began     time.Time
 
 	found string        // of resources: the one that the playlist lists
+	to    int64         // how far the body had come when Place was asked last
+	grew  time.Time     // when it had come so far
 	worth time.Duration // of what has been placed
 	how   string        // it was placed
 }
@@ -73,7 +75,14 @@ func (p *placer) Place(dst []listen.Span, piece listen.Piece) ([]listen.Span, bo
 	if total < 0 && piece.Total >= 0 {
 		total = p.base + piece.Total
 	}
-	if total < 0 {
+	listed := p.listed(piece, total)
+	if class == playlist.ClassPart && !listed && !piece.Last && p.fresh(piece) {
+		// Hinted at, and not listed yet: it has no time before it is (rfc8216bis, 4.4.5.3). Perhaps nobody else asks for the version
+		// that lists it.
+		p.timelines.refresh(p.mount, p.timeline, p.in, time.Now())
+		return dst, false
+	}
+	if total < 0 && !listed {
 		if !piece.Over && !piece.Last {
 			return dst, false
 		}
@@ -95,14 +104,27 @@ func (p *placer) Place(dst []listen.Span, piece listen.Piece) ([]listen.Span, bo
 		dst = append(dst, listen.Span{Axis: s.Axis, From: s.From, To: s.To, Worth: int64(s.Worth)})
 		p.worth += s.Worth
 	}
-	if class == playlist.ClassPart && len(spans) == 0 && time.Since(p.began) < settleWithin {
-		return dst, false // hinted at, and not listed yet: it has no time before it is (RFC 8216bis, 4.4.5.3)
-	}
 	if class == playlist.ClassSegment && p.base == 0 && piece.To == total && (p.total >= 0 || piece.Whole) {
 		p.timeline.learnRate(p.in.line, total, p.worth)
 	}
 	p.note("timeline")
 	return dst, true
+}
+
+// listed tells whether the playlist says what the piece's last byte is worth. Parts come in order, so it says that of the bytes before
+// too; where they are ranges it does so however long their resource will be.
+func (p *placer) listed(piece listen.Piece, total int64) bool {
+	var space [8]playlist.Span
+	spans, _, _ := p.timeline.Locate(p.in.line, p.found, p.base+piece.To-1, p.base+piece.To, total, space[:0])
+	return len(spans) > 0
+}
+
+// fresh tells whether the piece's last byte came not long ago.
+func (p *placer) fresh(piece listen.Piece) bool {
+	if piece.To != p.to {
+		p.to, p.grew = piece.To, time.Now()
+	}
+	return time.Since(p.grew) < settleWithin
 }
 
 // guessed is the length that the resource would have had, had it not been cut off before anybody told.

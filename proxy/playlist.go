@@ -30,11 +30,16 @@ func (p *Proxy) servePlaylist(w *answer, r *http.Request, m *mount) error {
 		return p.headPlaylist(w, r, m)
 	}
 	pl, err := p.opt.Origin.Playlist(r.Context(), m.source(m.rest, m.upstreamQuery(r.URL.RawQuery)))
-	if err != nil {
+	switch {
+	case err != nil && hasDirective(r.URL.RawQuery):
+		return reloadFailed(m.group, err)
+	case err != nil:
 		return fetchFailed(m.group, err)
 	}
 	return p.answerPlaylist(w, r, m, pl, name, a)
 }
+
+func hasDirective(query string) bool { return playlist.StripQuery(query, directives...) != query }
 
 // headPlaylist answers a HEAD: that the playlist is there. It begins no session.
 func (p *Proxy) headPlaylist(w *answer, r *http.Request, m *mount) error {

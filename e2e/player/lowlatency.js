@@ -80,8 +80,9 @@ hls.on(Hls.Events.FRAG_BUFFERED, (_, { frag }) => {
   if (frag.type === 'main' && frag.level !== report.levels.at(-1)) report.levels.push(frag.level);
 });
 
-// change goes to the next variant. With no media on the way it cuts no transfer short. It waits for the first part of a segment: where hls.js 1.7.4 has
-// no more of its first segment of a variant than the end, it loads nothing after that until it stalls, with an edge or without.
+// change goes to the next variant. With no media on the way it cuts no transfer short. It waits for the first part of a segment: where
+// hls.js 1.7.4 has no more of its first segment of a variant than the end, it loads nothing after that until it stalls, with an edge
+// or without.
 function change() {
   const { details } = hls.levels[hls.loadLevel];
   if (media || details.lastPartIndex !== 0) return;

@@ -208,28 +208,27 @@ func (k *llTrack) within(t testing.TB, name, ranges string) (parts []int) {
 func (r *llReport) once(t *testing.T, complain complain, s *llShow) {
 	t.Helper()
 	had := make(map[string]bool)
+	var again []string
 	for _, q := range r.Requests {
 		p := q.path(t)
-		if p.playlist() {
-			continue
-		}
-		if key := q.URL + " " + q.Range; had[key] {
-			complain("asked for twice: %s", key)
-		} else {
-			had[key] = true
-		}
 		for _, k := range s.tracks {
-			if k.name != p.track {
+			if k.name != p.track || p.playlist() {
 				continue
 			}
+			keys := []string{q.URL + q.Range}
 			for _, part := range k.within(t, p.name, q.Range) {
-				key := fmt.Sprint(k.name, " ", part)
-				if had[key] {
-					complain("%s (%s): part %d of %s had come before", q.URL, q.Range, part, k.name)
-				}
+				keys = append(keys, fmt.Sprint(k.name, part))
+			}
+			if slices.ContainsFunc(keys, func(key string) bool { return had[key] }) {
+				again = append(again, fmt.Sprintf("%s/%s %s", p.track, p.name, q.Range))
+			}
+			for _, key := range keys {
 				had[key] = true
 			}
 		}
+	}
+	if len(again) > 0 {
+		complain("asked for though all or some of it had come: %d times, %v", len(again), again[:min(len(again), 10)])
 	}
 }
 
@@ -266,7 +265,8 @@ func (r *llReport) reported(t *testing.T, complain complain) {
 			continue
 		}
 		// For what it names, or, where that was some time ago, for the part after.
-		named := []string{fmt.Sprintf("_HLS_msn=%d&_HLS_part=%d", report.MSN, report.Part), fmt.Sprintf("_HLS_msn=%d&_HLS_part=%d", report.MSN, report.Part+1)}
+		named := []string{fmt.Sprintf("_HLS_msn=%d&_HLS_part=%d", report.MSN, report.Part),
+			fmt.Sprintf("_HLS_msn=%d&_HLS_part=%d", report.MSN, report.Part+1)}
 		if got := r.firstOf(t, r.URIs[1]); !slices.Contains(named, got) {
 			complain("the report says segment %d, part %d; the first reload of the new variant asks for %q", report.MSN, report.Part, got)
 		}
