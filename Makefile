@@ -34,7 +34,7 @@ race:
 	$(GO) test -race -short $$($(GO) list ./... | grep -v -e /e2e -e /demo)
 
 e2e:
-	$(GO) test -count=1 -timeout 10m ./e2e
+	$(GO) test -count=1 -timeout 12m ./e2e
 
 players: setup
 	EARSHOT_LONG=1 $(GO) test -count=1 -timeout 40m -v ./e2e

@@ -2,7 +2,7 @@
 //
 //	ffmpeg ──► Icecast ─────────┐             ┌──► ffmpeg, ffprobe, curl, Chromium's own audio element
 //	                            ├──► earshot ─┤
-//	ffmpeg ──► a file server ───┘      │      └──► hls.js in Chromium
+//	ffmpeg ──► a file server ───┘      │      └──► hls.js, Shaka Player, video.js in Chromium
 //	                                   │
 //	                                   ├──► SQLite: what was heard
 //	                                   └──► promtool, Prometheus
