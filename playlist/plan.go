@@ -113,7 +113,7 @@ func (pl *planner) uri(i int, r ref) {
 
 // tears tells whether what would stand in for a URI without quotes holds a comma, which would end it (RFC 8216, 4.2).
 func (pl *planner) tears(r ref, j *judgement) bool {
-	if r.use == useLine || j.url == nil || pl.staysRelative(j) || !strings.Contains(j.path+j.url.Path, ",") {
+	if r.use == useLine || j.url == nil || pl.staysRelative(j) || !strings.Contains(j.path+j.url.Path+j.url.RawQuery, ",") {
 		return false
 	}
 	at := int(r.start)

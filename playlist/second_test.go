@@ -93,7 +93,6 @@ type secondReader struct {
 	wildDefine  bool // from here on no variable is sure
 	imports     map[string]string
 	pending     secondSegment
-	open        bool // pending has something
 	owner       string
 	keys        []int
 	afterMedia  bool // keys were used by a segment: the next EXT-X-KEY begins a new set
