@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,12 +74,12 @@ type Body struct {
 // Open begins to meter a body. The caller must Finish it.
 func (a *Account) Open(b Body) *Transfer {
 	a = a.lock()
+	defer a.mu.Unlock()
 	t := &Transfer{account: a, stream: b.Stream, offset: b.Offset.Milliseconds(), placer: b.Placer,
 		unsent: b.Unsent, length: b.Length, seenMS: a.book.now().UnixMilli()}
 	t.index = len(a.transfers)
 	a.transfers = append(a.transfers, t)
 	a.busy.Add(1)
-	a.mu.Unlock()
 	return t
 }
 
@@ -109,8 +110,14 @@ func (t *Transfer) Gone() { t.finish(broken, false) }
 func (t *Transfer) Arrived() { t.finish(whole, false) }
 
 func (t *Transfer) finish(end ending, ended bool) {
+	t.conclude(end, ended)
+	t.account.book.kick(t.account)
+}
+
+func (t *Transfer) conclude(end ending, ended bool) {
 	a := t.account
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	if t.end < whole {
 		t.end = end
 		if t.ended = t.ended || ended; t.ended && t.length < 0 {
@@ -127,15 +134,13 @@ func (t *Transfer) finish(end ending, ended bool) {
 			a.remove(t)
 		}
 	}
-	a.mu.Unlock()
-	a.book.kick(a)
 }
 
 // settle credits what has left since the last time; done when nothing can follow. What cannot be told by the last time counts as
 // bytes, and as no time. The caller holds account.mu.
 func (t *Transfer) settle(now time.Time, last bool) (credited, done bool) {
 	left := t.left()
-	count, known := t.placer.Metered()
+	count, known := t.metered()
 	if known && !count {
 		return false, t.end > sending
 	}
@@ -147,7 +152,7 @@ func (t *Transfer) settle(now time.Time, last bool) (credited, done bool) {
 	if left > t.placed {
 		var space [8]Span
 		over := t.end == whole
-		placed, ok := t.placer.Place(space[:0], Piece{t.placed, left, t.length, over, over && t.ended, last})
+		placed, ok := t.place(space[:0], Piece{t.placed, left, t.length, over, over && t.ended, last})
 		if ok || last {
 			spans, t.placed = placed, left
 		}
@@ -160,6 +165,42 @@ func (t *Transfer) settle(now time.Time, last bool) (credited, done bool) {
 	t.seenMS = nowMS
 	return credited, t.end > sending && t.bytes >= left && t.placed >= left
 }
+
+func (t *Transfer) metered() (yes, ok bool) {
+	defer func() {
+		if t.gaveUp(recover()) {
+			yes, ok = true, true
+		}
+	}()
+	return t.placer.Metered()
+}
+
+func (t *Transfer) place(dst []Span, p Piece) (spans []Span, ok bool) {
+	defer func() {
+		if t.gaveUp(recover()) {
+			spans, ok = nil, true
+		}
+	}()
+	return t.placer.Place(dst, p)
+}
+
+// gaveUp takes the placer away that panicked: what is left of the body counts as bytes without time. Placing is asked for by the
+// settling loop too, with the account locked, where a panic would end the process and all that is heard through it.
+func (t *Transfer) gaveUp(panicked any) bool {
+	if panicked == nil {
+		return false
+	}
+	t.placer = unplaced{}
+	t.account.book.opt.Log.Error("placing a body panicked: the rest of it counts as bytes without time", "stream", t.stream,
+		"panic", panicked, "stack", string(debug.Stack()))
+	return true
+}
+
+// unplaced is on no timeline.
+type unplaced struct{}
+
+func (unplaced) Metered() (yes, ok bool)                  { return true, true }
+func (unplaced) Place(dst []Span, _ Piece) ([]Span, bool) { return dst, true }
 
 // left is how many bytes of the body have left the edge for certain. Once a transfer is over it stays what it was.
 func (t *Transfer) left() int64 {

@@ -40,7 +40,9 @@ type Client struct {
 	opt       Options
 	transport *http.Transport
 	flights   singleflight.Group
-	turns     chan struct{} // a place for each playlist being fetched
+	turns     *places       // a place for each playlist being fetched
+	held      *places       // and for each that an origin holds
+	bodies    chan struct{} // a place for each playlist being read
 	large     chan struct{} // a place for each large playlist being read
 	versions  versions
 }
@@ -75,7 +77,7 @@ func New(opt Options) *Client {
 			MaxResponseHeaderBytes: 64 << 10,
 			ForceAttemptHTTP2:      true,
 		},
-		turns: make(chan struct{}, maxFetches),
+		turns: newPlaces(maxFetches), held: newPlaces(maxFetches), bodies: make(chan struct{}, maxBodies),
 		large: make(chan struct{}, maxLarge),
 	}
 }
@@ -206,9 +208,15 @@ func refused(resp *http.Response) *StatusError {
 	return e
 }
 
+// blocks tells a blocking playlist reload (rfc8216bis, 6.2.5.2).
+func blocks(u string) bool {
+	_, query, _ := strings.Cut(u, "?")
+	return strings.Contains(query, "_HLS_msn=")
+}
+
 // patience is how long to wait for the head of an answer (rfc8216bis, 6.2.5.2: a blocking reload may take 3 target durations).
 func (c *Client) patience(u string) time.Duration {
-	if _, query, _ := strings.Cut(u, "?"); strings.Contains(query, "_HLS_msn=") {
+	if blocks(u) {
 		return max(c.opt.HoldTimeout, c.opt.HeaderTimeout)
 	}
 	return c.opt.HeaderTimeout

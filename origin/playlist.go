@@ -99,10 +99,25 @@ func (p *Playlist) Import(master map[string]string) (*Playlist, error) {
 	return imported, nil
 }
 
+// Without is this version as it reads where these parameters of its URL are not known.
+func (p *Playlist) Without(params []string, master map[string]string) (*Playlist, error) {
+	base := *p.Doc.Base
+	base.RawQuery = playlist.StripQuery(base.RawQuery, params...)
+	doc, err := playlist.Parse(p.Body, &base)
+	if err == nil {
+		doc, err = doc.Import(master)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrTooLarge, p.URL.Redacted(), err)
+	}
+	return &Playlist{Body: p.Body, ContentType: p.ContentType, URL: p.URL, Doc: doc}, nil
+}
+
 const (
 	smallPlaylist = 256 << 10 // larger ones are read and parsed a few at a time
 	maxLarge      = 4
-	maxFetches    = 1024
+	maxFetches    = 256              // of one scope
+	maxBodies     = 1024             // of all
 	fetchTimeout  = 60 * time.Second // for a whole playlist, blocking reload included
 )
 
@@ -127,14 +142,18 @@ func (c *Client) Playlist(ctx context.Context, src Source) (*Playlist, error) {
 	}
 }
 
-// fetchInTurn bounds how many different playlists are fetched at a time.
+// fetchInTurn bounds how many different playlists are fetched at a time: of one scope, and those that an origin holds (blocking reloads)
+// apart from the others, which they must not keep waiting.
 func (c *Client) fetchInTurn(ctx context.Context, src Source) (*Playlist, error) {
-	select {
-	case c.turns <- struct{}{}:
-		defer func() { <-c.turns }()
-	case <-ctx.Done():
+	in := c.turns
+	if blocks(src.URLs[0]) {
+		in = c.held
+	}
+	leave := in.enter(ctx, src.Scope)
+	if leave == nil {
 		return nil, fmt.Errorf("%w: too many playlists at once", ErrTimeout)
 	}
+	defer leave()
 	return c.fetch(ctx, src)
 }
 
@@ -150,6 +169,12 @@ func (c *Client) fetch(ctx context.Context, src Source) (*Playlist, error) {
 	}
 	if t, _, _ := mime.ParseMediaType(m.Header.Get("Content-Type")); t == "text/html" {
 		return nil, fmt.Errorf("%w: %s sends an HTML page where a playlist was asked for", ErrAnswer, m.URL.Redacted())
+	}
+	select {
+	case c.bodies <- struct{}{}:
+		defer func() { <-c.bodies }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: too many playlists at once", ErrTimeout)
 	}
 	return c.Adopt(ctx, m)
 }

@@ -330,3 +330,51 @@ func TestDripFed(t *testing.T) {
 		t.Error("its place is still taken")
 	}
 }
+
+// TestHeldKeepsNobody: who has the origin hold as many reloads as he likes keeps neither other playlists of the stream waiting, nor other
+// streams' reloads.
+func TestHeldKeepsNobody(t *testing.T) {
+	t.Parallel()
+	arrived, release := make(chan struct{}, maxFetches), make(chan struct{})
+	c, base := serve(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("x") != "" {
+			arrived <- struct{}{}
+			<-release
+		}
+		fmt.Fprint(w, mediaText)
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	var held sync.WaitGroup
+	for i := range maxFetches {
+		held.Go(func() {
+			_, _ = c.Playlist(ctx, Source{Scope: "a", URLs: []string{fmt.Sprintf("%s/x.m3u8?_HLS_msn=1&x=%d", base, i+1)}})
+		})
+	}
+	for range maxFetches {
+		<-arrived
+	}
+	leave() // the fetches go on
+	held.Wait()
+	for _, src := range []Source{
+		{Scope: "a", URLs: []string{base + "/x.m3u8"}},
+		{Scope: "b", URLs: []string{base + "/x.m3u8?_HLS_msn=1"}},
+	} {
+		late, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		if _, err := c.Playlist(late, src); err != nil {
+			t.Errorf("%+v: %v", src, err)
+		}
+		cancel()
+	}
+	close(release)
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		c.held.mu.Lock()
+		n := len(c.held.of)
+		c.held.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d scopes are still held", n)
+		}
+	}
+}

@@ -46,6 +46,8 @@ func FuzzGroup(f *testing.F) {
 	for _, c := range loadCases(f) {
 		f.Add(c.in, c.out, int64(10), int64(500), int64(1000))
 	}
+	few := longParts(3)
+	f.Add([]byte(few+"#EXTINF:0.0003,\ns.ts\n"), []byte(few+"#EXT-X-TARGETDURATION:6\n"), int64(0), int64(10), int64(10))
 	f.Fuzz(func(t *testing.T, a, b []byte, from, to, total int64) {
 		base := &url.URL{Scheme: "http", Host: "packager:8000", Path: "/live/index.m3u8"}
 		now := time.Unix(1_700_000_000, 0)

@@ -206,13 +206,15 @@ func (h hold) span() (s Span, gap bool) {
 	if e.scale <= 0 {
 		return s, true
 	}
-	s.From = e.from + share(1<<cellBits, int64(min(p.at, e.scale)), int64(e.scale))
-	s.To = e.from + share(1<<cellBits, int64(min(p.at+p.Duration, e.scale)), int64(e.scale))
+	s.From = e.from + share(1<<cellBits, int64(p.at), int64(e.scale))
+	s.To = e.from + share(1<<cellBits, int64(p.at+p.Duration), int64(e.scale))
 	return s, p.Gap || e.gap
 }
 
-// share is x*part/whole, rounded down, without overflow. 0 <= part <= whole, whole > 0 and x >= 0.
+// share is x*part/whole, rounded down, without overflow; a part outside [0, whole] counts as its nearer end.
+// whole > 0 and x >= 0.
 func share(x, part, whole int64) int64 {
+	part = min(max(part, 0), whole)
 	hi, lo := bits.Mul64(uint64(x), uint64(part))
 	q, _ := bits.Div64(hi, lo, uint64(whole))
 	return int64(q)

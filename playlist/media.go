@@ -25,7 +25,7 @@ type Media struct {
 type Segment struct {
 	Resource     string        // "" if the URI does not resolve to the web, or for a provisional segment
 	Seq          int64         // media sequence number
-	Duration     time.Duration // EXTINF; of a provisional segment the sum of its parts so far
+	Duration     time.Duration // EXTINF; of a provisional segment the sum of its parts so far, at most 24 h
 	Offset       int64         // of the byte range
 	Length       int64         // of the byte range; -1 is the whole resource
 	PDT          int64         // start in Unix µs, given or derived from a neighbour's by adding durations; 0 is none
@@ -53,7 +53,7 @@ type Hint struct {
 	Map      bool // of TYPE=MAP, else a part
 }
 
-// Window is the sum of the durations listed.
+// Window is the sum of the durations listed. At most maxSegments of maxDuration: int64 holds that, though not thrice.
 func (m *Media) Window() time.Duration {
 	var sum time.Duration
 	for i := range m.Segments {
@@ -88,6 +88,7 @@ type mediaBuilder struct {
 
 	end      int64 // where the byte range of the last segment ended
 	lastPart Part
+	parts    int // of the whole document
 
 	// The running date: base and what has been added to it since.
 	dated     bool
@@ -127,7 +128,8 @@ func (b *mediaBuilder) impliedOffset(res string) int64 {
 	return b.end
 }
 
-// date gives the segment its date and moves the running date past it.
+// date gives the segment its date and moves the running date past it. No sum overflows: a date is in µs and of a year of
+// four digits, and maxSegments of maxDuration are less than int64 holds, in ns.
 func (b *mediaBuilder) date(s *Segment) {
 	if s.Discontinuity && !s.PDTGiven {
 		b.dated = false
@@ -153,7 +155,7 @@ func (b *mediaBuilder) finish() *Media {
 	m := b.m
 	if len(b.pend.Parts) > 0 && len(m.Segments) < maxSegments {
 		for i := range b.pend.Parts {
-			b.pend.Duration += b.pend.Parts[i].Duration
+			b.pend.Duration = min(b.pend.Duration+b.pend.Parts[i].Duration, maxDuration)
 		}
 		b.pend.Length, b.pend.Offset, b.pend.Provisional = -1, 0, true
 		b.date(&b.pend)

@@ -88,6 +88,10 @@ func (p *parser) readMap(_ []byte, res string) {
 }
 
 func (p *parser) readPart(value []byte, res string) {
+	if p.media.parts++; p.media.parts > maxParts { // one without a URI is a part too
+		p.err = ErrTooLarge
+		return
+	}
 	part := Part{Resource: res, Length: -1}
 	implied := false
 	for list := (attrs{value, 0}); ; {

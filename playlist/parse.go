@@ -229,17 +229,21 @@ func (p *parser) readDefine(value []byte, _ string) {
 	case name != "" && hasValue:
 		p.vars.define(name, string(val))
 	case param != "":
-		p.doc.Params = addName(p.doc.Params, param)
-		p.vars.fromQuery(param)
+		if addName(&p.doc.Params, param) {
+			p.vars.fromQuery(param)
+		}
 	case imported != "":
-		p.doc.Imports = addName(p.doc.Imports, imported)
-		p.vars.fromMaster(imported)
+		if addName(&p.doc.Imports, imported) {
+			p.vars.fromMaster(imported)
+		}
 	}
 }
 
-func addName(names []string, name string) []string {
-	if len(names) < maxImports && !slices.Contains(names, name) {
-		return append(names, name)
+// addName tells whether a name is new, and not one too many.
+func addName(names *[]string, name string) bool {
+	if len(*names) >= maxImports || slices.Contains(*names, name) {
+		return false
 	}
-	return names
+	*names = append(*names, name)
+	return true
 }

@@ -103,7 +103,7 @@ func (pl *planner) uri(i int, r ref) {
 		}
 	case j.fate == notOfTheWeb:
 	case pl.staysRelative(&j) && strings.HasPrefix(j.text, "#"):
-		pl.fragmentOnly(r, j.text)
+		pl.fragmentOnly(r, &j)
 	case pl.staysRelative(&j):
 		pl.inPlace(r, j.raw, j.expansion)
 	default:
@@ -174,10 +174,10 @@ func (pl *planner) inPlace(r ref, raw string, x expansion) {
 }
 
 // fragmentOnly: such a reference keeps the base's query (RFC 3986, 5.2.2), which has to be written out once it has one of its own.
-func (pl *planner) fragmentOnly(r ref, fragment string) {
-	s := shape(fragment, -1)
-	if query := pl.doc.Base.RawQuery; query != "" {
-		s = shape("?"+query+fragment, -1)
+func (pl *planner) fragmentOnly(r ref, j *judgement) {
+	s := shape(j.text, -1)
+	if j.url.RawQuery != "" {
+		s = shape("?"+j.url.RawQuery+j.text, -1)
 	}
 	pl.replace(r, s.text)
 	pl.insert(r, len(pl.out)-len(s.text)+s.at, s.amp)

@@ -30,13 +30,14 @@ import (
 // Errors of Parse. They come as they are, not wrapped.
 var (
 	ErrNotPlaylist = errors.New("playlist: body does not begin with #EXTM3U")
-	ErrTooLarge    = errors.New("playlist: too many segments or URIs")
+	ErrTooLarge    = errors.New("playlist: too many segments, parts or URIs")
 )
 
 // Limits of what one Document keeps. A 24-hour window of one-second segments is 86,400 segments.
 const (
 	maxSegments = 100_000
 	maxURIs     = 500_000
+	maxParts    = 500_000
 	maxNamed    = 32 << 20 // bytes of Resources, beyond 16 times the body
 	maxImports  = 1000     // and as many Params
 )
@@ -113,7 +114,7 @@ type Child struct {
 // after redirects; without one (nil) only absolute URIs resolve. Parse keeps body and does not change it.
 //
 // It returns ErrNotPlaylist if the body, after an optional byte order mark, does not begin with #EXTM3U
-// (RFC 8216, 4.3.1.1), and ErrTooLarge for more than 100,000 segments or 500,000 URIs. Nothing else in a body
+// (RFC 8216, 4.3.1.1), and ErrTooLarge for more than 100,000 segments, 500,000 parts or 500,000 URIs. Nothing else in a body
 // is an error: what cannot be understood is passed on. (ErrTooLarge comes also when a long base URL would make
 // names of more than 32 MiB and 16 times the body.)
 func Parse(body []byte, base *url.URL) (*Document, error) { return parse(body, base, nil) }

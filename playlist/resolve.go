@@ -86,7 +86,7 @@ func (r *resolver) resolve(ref string) (*url.URL, form) {
 	switch {
 	case path == "" && !hasQuery:
 		setPath(u, requestPath(r.base))
-		u.RawQuery = r.base.RawQuery
+		u.RawQuery = escapeBytes(r.base.RawQuery, queryByte) // as it may be written into a playlist: the base is a client's
 		return u, f
 	case path == "":
 		setPath(u, requestPath(r.base))

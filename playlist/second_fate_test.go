@@ -100,6 +100,19 @@ func joint(query string) string {
 	return "&"
 }
 
+// queryEscaped is a query as a player sends it, where a playlist's own URL is meant.
+func queryEscaped(query string) string {
+	var b strings.Builder
+	for _, c := range []byte(query) {
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"#<>'`", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+			continue
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
 // resolvePath is the path that a reference without an authority means (net/url would do, but never lets a path
 // begin with two slashes, as /a/..// does by RFC 3986, 5.2.4). Dots may be escaped (players decode them). Bytes that net/url refuses (`%zz`, controls) are escaped first: a player asks for
 // something there, and our parameters are of use to it.
@@ -208,7 +221,7 @@ func (s *secondSplice) written(k *secondToken) []string {
 		return []string{keep} // its variables are empty: nothing is asked for
 	}
 	if hier == "" && query == "" && s.base.RawQuery != "" {
-		query = "?" + s.base.RawQuery // RFC 3986, 5.2.2
+		query = "?" + queryEscaped(s.base.RawQuery) // RFC 3986, 5.2.2
 		joined = query
 	}
 	path := s.resolvePath(hier)

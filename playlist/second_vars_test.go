@@ -92,19 +92,22 @@ func (r *secondReader) define(t secondTag) {
 	}
 }
 
-// queryParam is the first value of a parameter of the playlist's own URL. One with a quote or a line end could
-// leave its quotes, and is not taken.
+// queryParam is the value of a parameter of the playlist's own URL, if it is there once: players may take any of several. One with a quote or
+// a line end could leave its quotes, and is not taken.
 func (r *secondReader) queryParam(name string) (string, bool) {
 	if r.base == nil {
 		return "", false
 	}
+	var found []string
 	for _, pair := range strings.Split(r.base.RawQuery, "&") {
 		key, val, _ := strings.Cut(pair, "=")
-		if k, err := url.PathUnescape(key); err != nil || k != name {
-			continue
+		if k, err := url.PathUnescape(key); err == nil && k == name {
+			found = append(found, val)
 		}
-		v, err := url.PathUnescape(val)
-		return v, err == nil && !strings.ContainsAny(v, "\"\r\n")
 	}
-	return "", false
+	if len(found) != 1 {
+		return "", false
+	}
+	v, err := url.PathUnescape(found[0])
+	return v, err == nil && !strings.ContainsAny(v, "\"\r\n")
 }

@@ -127,7 +127,7 @@ func (t *timeline) list(m *Media, now time.Time) {
 		t.note(t.last, now)
 	}
 	t.note(m, now)
-	keep := max(keepAtLeast, keepWindows*m.Window())
+	keep := m.keep()
 	for res, l := range t.others {
 		if now.Sub(l.seen) > keep {
 			delete(t.others, res)

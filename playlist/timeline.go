@@ -1,6 +1,7 @@
 package playlist
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -50,8 +51,11 @@ type entry struct {
 // placedPart is a part within its segment.
 type placedPart struct {
 	Part
-	at time.Duration // from the start of the segment
+	at time.Duration // from the start of the segment; at most maxDuration
 }
+
+// end is where the next part begins. None begins later than the longest segment ends, however many there are.
+func (p *placedPart) end() time.Duration { return min(p.at+p.Duration, maxDuration) }
 
 // cellBits: on a sequence axis each segment has 2^20 units.
 const cellBits = 20
@@ -160,7 +164,8 @@ func (g *Group) admit(t *timeline, s *Segment, m *Media, prev *entry, lead int64
 // that this would matter.
 func cellOf(seq int64) int64 { return (seq & (1<<42 - 1)) << cellBits }
 
-// stretch sets the end of the entry from its worth.
+// stretch sets the end of the entry from its worth. From a date on, a line of undated segments of 24 h reaches the end
+// of int64 after 10^8 of them; what wraps there is empty, and worth nothing.
 func (e *entry) stretch() {
 	if e.cell {
 		e.to = e.from + 1<<cellBits
@@ -225,7 +230,7 @@ func (e *entry) addParts(t *timeline, s *Segment, m *Media) {
 			return
 		}
 		skip = n - first
-		at = e.parts[n-1].at + e.parts[n-1].Duration
+		at = e.parts[n-1].end()
 	} else {
 		at = e.partsLead(s)
 		e.scale = s.Duration
@@ -233,9 +238,9 @@ func (e *entry) addParts(t *timeline, s *Segment, m *Media) {
 			e.scale = max(s.Duration, m.TargetDuration)
 		}
 	}
-	for i := skip; i < len(s.Parts); i++ {
+	for i := skip; i < len(s.Parts) && len(e.parts) < maxParts; i++ {
 		p := placedPart{Part: s.Parts[i], at: at}
-		at += p.Duration
+		at = p.end()
 		e.parts = append(e.parts, p)
 		t.shelve(p.Resource, hold{e: e, part: len(e.parts) - 1, off: p.Offset, length: p.Length})
 	}
@@ -249,17 +254,21 @@ func (e *entry) partsLead(s *Segment) time.Duration {
 	}
 	lead := s.Duration
 	for i := range s.Parts {
-		lead -= s.Parts[i].Duration
-	}
-	if lead <= s.Parts[0].Duration/2 {
-		return 0
+		if lead -= s.Parts[i].Duration; lead <= s.Parts[0].Duration/2 {
+			return 0
+		}
 	}
 	return lead
 }
 
+// keep is for how long what left the playlist is remembered.
+func (m *Media) keep() time.Duration {
+	return max(keepAtLeast, keepWindows*min(m.Window(), math.MaxInt64/keepWindows))
+}
+
 // forget drops what left the playlist too long ago, and what is too much.
 func (g *Group) forget(t *timeline, m *Media, now time.Time) {
-	keep := max(keepAtLeast, keepWindows*m.Window())
+	keep := m.keep()
 	most := keepWindows*len(m.Segments) + keepSegments
 	stale := func(e *entry, n int) bool {
 		return !e.left.IsZero() && (n > most || now.Sub(e.left) > keep)

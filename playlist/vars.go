@@ -55,19 +55,27 @@ func (v *variables) fromMaster(name string) {
 }
 
 // fromQuery defines a variable by a parameter of the playlist's own URL, percent-decoded. One that could end
-// the quoted string it stands in is refused.
+// the quoted string it stands in is refused, and so is one that is there several times: players may take any.
 func (v *variables) fromQuery(param string) {
-	for tok := range strings.SplitSeq(v.query, "&") {
-		name, raw, _ := strings.Cut(tok, "=")
-		if !sameName(name, param) {
+	if value, ok := Param(v.query, param); ok {
+		v.set(param, value)
+	}
+}
+
+// Param is the percent-decoded value of a parameter in a raw query, and whether there is one, of one meaning.
+func Param(rawQuery, name string) (value string, ok bool) {
+	for tok := range strings.SplitSeq(rawQuery, "&") {
+		n, raw, _ := strings.Cut(tok, "=")
+		if !sameName(n, name) {
 			continue
 		}
-		val, err := url.PathUnescape(raw)
-		if err == nil {
-			v.set(param, val)
+		text, err := url.PathUnescape(raw)
+		if err != nil || ok {
+			return "", false
 		}
-		return
+		value, ok = text, true
 	}
+	return value, ok
 }
 
 func (v *variables) set(name, value string) {

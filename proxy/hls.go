@@ -62,7 +62,11 @@ func (m *mount) resources(rest, query string) []string {
 // can fetch it.
 func (m *mount) playlistName(query string) string {
 	query = playlist.StripQuery(m.upstreamQuery(query), directives...)
-	if query == "" || len(m.rest)+len(query) >= maxName {
+	if len(m.rest)+len(query) >= maxName {
+		m.clipped = query != ""
+		query = ""
+	}
+	if query == "" {
 		return m.rest
 	}
 	return m.rest + "?" + query

@@ -66,7 +66,8 @@ func FuzzClaims(f *testing.F) {
 
 func TestAcceptsGzip(t *testing.T) {
 	for header, want := range map[string]bool{"": false, "gzip": true, "GZIP, br": true, "br": false, "gzip;q=0": false, "gzip; q=0.0": false,
-		"gzip;q=0.5": true, "*": true, "*;q=0": false, "gzip;q=0, *": false, "identity": false, "deflate, gzip;q=1.0": true} {
+		"gzip;q=0.5": true, "*": true, "*;q=0": false, "gzip;q=0, *": false, "identity": false, "deflate, gzip;q=1.0": true,
+		"x-gzip": true, "gzip;Q=0": false, "gzip;\tq=0": false, "gzip;x=1;q=0": false, "gzip;q=x": false, "*;q=0, gzip": true} {
 		if got := acceptsGzip(header); got != want {
 			t.Errorf("%q: %v", header, got)
 		}

@@ -153,28 +153,33 @@ func pieces(pattern string) (path []piece, inner map[string]string, ok bool) {
 	return path, inner, true
 }
 
+// hole stands for a capture while the rest of a template is brought into the form of a place. No place that is mapped holds it: see safe.
+const hole = "%00"
+
 // templatePattern matches the beginning of a place at the origin; nil if a capture of the path is not in the template.
 func templatePattern(base string, inner map[string]string) *regexp.Regexp {
+	u, err := url.Parse(template.ReplaceAllLiteralString(base, hole))
+	if err != nil {
+		return nil
+	}
+	texts := strings.Split(place(u), hole)
+	captures := template.FindAllStringSubmatch(base, -1)
+	if len(texts) != len(captures)+1 {
+		return nil // one is where no place has anything: in a query, in a password
+	}
 	var b strings.Builder
-	b.WriteByte('^')
+	b.WriteString("^" + regexp.QuoteMeta(texts[0]))
 	named := make(map[string]bool)
-	rest := base
-	for {
-		at := template.FindStringSubmatchIndex(rest)
-		if at == nil {
-			break
-		}
-		name := rest[at[2]:at[3]]
-		b.WriteString(regexp.QuoteMeta(rest[:at[0]]))
+	for i, capture := range captures {
+		name := capture[1]
 		if named[name] {
 			b.WriteString("(?:" + inner[name] + ")")
 		} else {
 			b.WriteString("(?P<" + name + ">" + inner[name] + ")")
 		}
 		named[name] = true
-		rest = rest[at[1]:]
+		b.WriteString(regexp.QuoteMeta(texts[i+1]))
 	}
-	b.WriteString(regexp.QuoteMeta(rest))
 	for name := range inner {
 		if !named[name] {
 			return nil

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,63 +9,6 @@ import (
 	"testing"
 	"time"
 )
-
-const variablesMaster = `#EXTM3U
-#EXT-X-DEFINE:NAME="dir",VALUE="d1"
-#EXT-X-DEFINE:QUERYPARAM="token"
-#EXT-X-STREAM-INF:BANDWIDTH=1
-v.m3u8
-`
-
-const variablesMedia = `#EXTM3U
-#EXT-X-TARGETDURATION:10
-#EXT-X-DEFINE:IMPORT="dir"
-#EXT-X-DEFINE:IMPORT="token"
-#EXTINF:10,
-{$dir}/{$token}/0.ts
-#EXTINF:10,
-/{$dir}/{$token}/1.ts
-`
-
-// TestImportedVariables: what a playlist imports is the master's that led to it, on an edge that has seen the master, on one that has not,
-// and for a segment on one that has seen neither.
-func TestImportedVariables(t *testing.T) {
-	paths := map[string]http.HandlerFunc{"/master.m3u8": text(variablesMaster), "/v.m3u8": text(variablesMedia)}
-	r := newRoad(t, paths)
-	_, master := r.get("master.m3u8?token=abc")
-	variant := uris(master)[0]
-	_, warm := r.get(variant)
-	lines := uris(warm)
-	if len(lines) != 2 || !strings.HasPrefix(lines[0], "{$dir}/{$token}/0.ts?X-Playback-Session-Id=") ||
-		!strings.HasPrefix(lines[1], "/news/d1/abc/1.ts?X-Playback-Session-Id=") {
-		t.Fatalf("spliced as %q", lines)
-	}
-	if g := r.grantOf(lines[0]); g.Master != "master.m3u8?token=abc" || g.Playlist != "v.m3u8" {
-		t.Errorf("the grant: %+v", g)
-	}
-
-	r.cold()
-	if _, list := r.get(variant); list != warm {
-		t.Errorf("a cold edge says\n%s\nthe first said\n%s", list, warm)
-	}
-	r.cold()
-	r.get(strings.NewReplacer("{$dir}", "d1", "{$token}", "abc").Replace(lines[0]))
-	if s := r.heard(); s.Bytes != segmentSize || s.Media != 10*time.Second {
-		t.Errorf("a segment on a cold edge: %d bytes, %v", s.Bytes, s.Media)
-	}
-}
-
-// TestImportWithoutGrant: a player that polls the bare URL of its playlist gets what it got with the grant, as far as a master was seen.
-func TestImportWithoutGrant(t *testing.T) {
-	r := newRoad(t, map[string]http.HandlerFunc{"/master.m3u8": text(variablesMaster), "/v.m3u8": text(variablesMedia)})
-	if _, list := r.get("v.m3u8"); strings.Contains(list, "earshot=") {
-		t.Errorf("variables that nobody has told resolve: %s", list)
-	}
-	r.get("master.m3u8?token=abc")
-	if _, list := r.get("v.m3u8"); strings.Count(list, "earshot=") != 2 {
-		t.Errorf("the variables of a master that was seen do not: %s", list)
-	}
-}
 
 const keyMaster = `#EXTM3U
 #EXT-X-SESSION-KEY:METHOD=AES-128,URI="k.key"
@@ -111,6 +55,34 @@ func TestKeys(t *testing.T) {
 	r.get(strings.Replace(key, "k.key", "0.ts", 1))
 	if s := r.heard(); s.Bytes != segmentSize {
 		t.Errorf("a segment under the key's grant: %d bytes", s.Bytes)
+	}
+}
+
+// TestKeyGrantOnRanges: small pieces of something large are not keys, nor is what a playlist lists as a segment.
+func TestKeyGrantOnRanges(t *testing.T) {
+	odd := func(size int) http.HandlerFunc {
+		return func(w http.ResponseWriter, req *http.Request) {
+			w.Header().Set("Content-Type", "application/octet-stream")
+			http.ServeContent(w, req, "", time.Time{}, bytes.NewReader(make([]byte, size)))
+		}
+	}
+	r := newRoad(t, map[string]http.HandlerFunc{"/v.m3u8": text(encrypted() + "#EXTINF:10,\nsmall\n"), "/large": odd(100_000), "/small": odd(1000)})
+	_, list := r.get("v.m3u8")
+	key := uriAttribute.FindStringSubmatch(list)[1]
+	req, err := http.NewRequest(http.MethodGet, r.url+strings.Replace(key, "k.key", "large", 1), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Range", "bytes=0-999")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	r.get(strings.Replace(key, "k.key", "small", 1))
+	if s := r.heard(); s.Bytes != 2000 || s.Media != 10*time.Second {
+		t.Errorf("%d bytes, %v", s.Bytes, s.Media)
 	}
 }
 
@@ -168,6 +140,55 @@ func TestQueryOfRedirect(t *testing.T) {
 	}
 	if s := r.book.Len(); s > 2 {
 		t.Errorf("%d sessions", s)
+	}
+}
+
+// TestQueryChangedByRedirect: a variable that is one thing to the edge and another to the player, who was not told of a redirect, does not
+// resolve: his id might go to a host of a stranger's choice.
+func TestQueryChangedByRedirect(t *testing.T) {
+	r := newRoad(t, map[string]http.HandlerFunc{"/m.m3u8": func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Query().Get("h") != "sub/" {
+			http.Redirect(w, req, "/m.m3u8?h=sub/", http.StatusFound)
+			return
+		}
+		io.WriteString(w, "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXT-X-DEFINE:QUERYPARAM=\"h\"\n#EXTINF:10,\n{$h}seg.ts\n")
+	}})
+	for query, ours := range map[string]bool{"h=//evil.example/": false, "h=sub/": true, "h=sub/&h=//evil.example/": false} {
+		if _, list := r.get("m.m3u8?" + query); strings.Contains(list, "earshot=") != ours {
+			t.Errorf("%s: %s", query, list)
+		}
+	}
+}
+
+// TestPlaylistByType: what is a playlist by its type is one whatever part of it was asked for, and how.
+func TestPlaylistByType(t *testing.T) {
+	r := newRoad(t, map[string]http.HandlerFunc{"/live": func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", "application/vnd.apple.mpegurl")
+		w.Header().Set("Etag", `"x"`)
+		http.ServeContent(w, req, "", time.Time{}, strings.NewReader(media(3)))
+	}})
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		req, err := http.NewRequest(method, r.url+"live", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Range", "bytes=0-")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		h := resp.Header
+		if err != nil || resp.StatusCode != http.StatusOK || h.Get("Etag") != "" || h.Get("Cache-Control") != "private, no-store" {
+			t.Errorf("%s: %v %s %v", method, err, resp.Status, h)
+		}
+		if n := strings.Count(string(body), "earshot="); method == http.MethodGet && n != 3 {
+			t.Errorf("%d grants in %s", n, body)
+		}
+	}
+	if n := r.book.Len(); n != 0 {
+		t.Errorf("a playlist is counted as listening")
 	}
 }
 

@@ -41,25 +41,53 @@ func (p *placer) Metered() (yes, ok bool) {
 	return class != playlist.ClassKey, known || !p.small
 }
 
-// class finds out what the resource is, waiting for the playlist if it may still come.
+// class finds out what the resource is, waiting for the playlist if it may still come. What a playlist lists as media is that, whatever the
+// request's grant makes of it.
 func (p *placer) class() (class playlist.Class, known bool) {
-	if p.key {
-		return playlist.ClassKey, true
+	if class = p.listedAs(); class != playlist.ClassOther {
+		return class, true
 	}
-	if p.in.line == "" {
+	switch {
+	case p.key:
+		return playlist.ClassKey, true
+	case p.in.line == "":
 		return playlist.ClassOther, true
+	}
+	if p.timeline.Known(p.in.line) {
+		if p.elsewhere() {
+			return p.listedAs(), true
+		}
+		if p.in.role != playlist.RoleVariant {
+			return playlist.ClassOther, true
+		}
+	}
+	fetched := p.timelines.refresh(p.mount, p.timeline, p.in, p.began)
+	return playlist.ClassOther, fetched || time.Since(p.began) > settleWithin
+}
+
+// listedAs is what the playlist says that the resource is.
+func (p *placer) listedAs() (class playlist.Class) {
+	if p.in.line == "" {
+		return playlist.ClassOther
 	}
 	for _, resource := range p.resources {
 		if _, class, _ = p.timeline.Locate(p.in.line, resource, 0, 0, p.total, nil); class != playlist.ClassOther {
 			p.found = resource
-			return class, true
+			return class
 		}
 	}
-	if p.in.role != playlist.RoleVariant && p.timeline.Known(p.in.line) {
-		return playlist.ClassOther, true
+	return playlist.ClassOther
+}
+
+// elsewhere looks for another playlist that lists the resource: a grant may have been put on a URI of another.
+func (p *placer) elsewhere() bool {
+	for _, resource := range p.resources {
+		if line, role, ok := p.timeline.Find(resource); ok && line != p.in.line {
+			p.in = reference{name: line, line: line, role: role}
+			return true
+		}
 	}
-	fetched := p.timelines.refresh(p.mount, p.timeline, p.in, p.began)
-	return playlist.ClassOther, fetched || time.Since(p.began) > settleWithin
+	return false
 }
 
 // Place finds the spans of a piece of the body.

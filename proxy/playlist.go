@@ -79,7 +79,7 @@ func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.
 	}
 	text := texts.Get().(*[]byte)
 	defer putText(text)
-	*text, err = p.personalise(r.Context(), (*text)[:0], m, pl, name, a.who, s)
+	*text, err = p.personalise(r.Context(), (*text)[:0], m, pl, name, changedParams(r, pl), a.who, s)
 	if err != nil {
 		return fetchFailed(m.group, err)
 	}
@@ -106,7 +106,8 @@ func putText(text *[]byte) {
 }
 
 // personalise appends a session's own copy of a playlist to dst; the group's timeline has learned of it then. It waits for no longer than ctx.
-func (p *Proxy) personalise(ctx context.Context, dst []byte, m *mount, pl *origin.Playlist, name string, who identity, s *session.Session) ([]byte, error) {
+func (p *Proxy) personalise(ctx context.Context, dst []byte, m *mount, pl *origin.Playlist, name string, changed []string, who identity, s *session.Session) ([]byte, error) {
+	says, values := p.descent(ctx, m, pl, name, who.grant)
 	if len(pl.Body) > largePlaylist {
 		select {
 		case p.large <- struct{}{}:
@@ -115,7 +116,13 @@ func (p *Proxy) personalise(ctx context.Context, dst []byte, m *mount, pl *origi
 			return dst, ctx.Err()
 		}
 	}
-	pl, says := p.learn(ctx, m, pl, name, who.grant)
+	pl = p.learn(m, pl, name, &says, values)
+	if len(changed) > 0 {
+		var err error
+		if pl, err = pl.Without(changed, values); err != nil {
+			return dst, err
+		}
+	}
 	plan := p.plan(m, pl)
 	add := playlist.Additions{Session: string(s.Key.ID), Grant: p.sign(s, who.grant, says)}
 	if who.grant != nil && who.grant.Role == session.RoleMaster {
@@ -149,28 +156,38 @@ func (p *Proxy) sign(s *session.Session, from *session.Grant, g session.Grant) s
 	return p.opt.Signer.Sign(s.Key.ID, &g)
 }
 
-// learn takes what a playlist tells: a master the roles of its children and its variables, a media playlist its timeline. It returns the
-// playlist as it reads under its master, and what the grant says of it.
-func (p *Proxy) learn(ctx context.Context, m *mount, pl *origin.Playlist, name string, from *session.Grant) (*origin.Playlist, session.Grant) {
-	t := p.timelines.group(m)
+// descent is what the grant on a playlist's own URIs says of it, and the variables of the master that led to it. It may wait for that master.
+func (p *Proxy) descent(ctx context.Context, m *mount, pl *origin.Playlist, name string, from *session.Grant) (says session.Grant, values map[string]string) {
 	if pl.Doc.Kind == playlist.KindMaster {
-		t.learnMaster(name, pl.Doc)
-		return pl, session.Grant{Role: session.RoleMaster, Playlist: name}
+		return session.Grant{Role: session.RoleMaster, Playlist: name}, nil
 	}
-	says := session.Grant{Role: uint8(playlist.RoleVariant), Playlist: name}
+	g := p.timelines.group(m).masters
+	says = session.Grant{Role: uint8(playlist.RoleVariant), Playlist: name}
 	var master string
 	switch {
 	case from == nil:
 	case from.Role == session.RoleMaster:
 		var role playlist.Role
-		role, says.ByQuery = p.timelines.role(ctx, m, t, from.Playlist, name, pl.URL)
+		role, says.ByQuery = p.timelines.role(ctx, m, g, from.Playlist, name, pl.URL)
 		says.Role, master = uint8(role), from.Playlist
-	case namesPlaylist(from):
-		says.Role, says.ByQuery, master = from.Role, from.ByQuery, from.Master
+	case namesPlaylist(from) && lineName(from.Playlist, from.ByQuery) == lineName(name, from.ByQuery):
+		says.Role, says.ByQuery, master = from.Role, from.ByQuery, from.Master // it is asked for with what its own URIs carry
 	}
-	pl, says.Master = p.timelines.imported(ctx, m, t, pl, master)
+	values, says.Master = p.timelines.variables(ctx, m, g, pl.Doc, pl.URL, master)
+	return says, values
+}
+
+// learn takes what a playlist tells: a master its children and variables, a media playlist its timeline. It returns the playlist as it reads
+// under its master.
+func (p *Proxy) learn(m *mount, pl *origin.Playlist, name string, says *session.Grant, values map[string]string) *origin.Playlist {
+	t := p.timelines.group(m)
+	if pl.Doc.Kind == playlist.KindMaster {
+		t.masters.learn(name, pl.Doc, m.clipped)
+		return pl
+	}
+	pl = p.timelines.read(pl, values)
 	t.learnMedia(lineName(name, says.ByQuery), playlist.Role(says.Role), pl.Doc.Media)
-	return pl, says
+	return pl
 }
 
 // plan is where the playlist is spliced, for this mount.
@@ -190,6 +207,19 @@ func (m *mount) moved(final *url.URL) bool {
 	return !ok || directory(path) != directory(m.prefix+m.rest)
 }
 
+// changedParams names the parameters that a playlist reads from its URL and that are something else in the URL that the player has, because the
+// origin redirected: what the variable is to the player, the edge must not guess.
+func changedParams(r *http.Request, pl *origin.Playlist) (names []string) {
+	for _, name := range pl.Doc.Params {
+		ours, ok := playlist.Param(pl.URL.RawQuery, name)
+		theirs, has := playlist.Param(r.URL.RawQuery, name)
+		if ok && (!has || ours != theirs) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // movedQuery is where a player must be sent for the sake of a playlist's variables: EXT-X-DEFINE:QUERYPARAM reads the URL that the origin
 // redirected to (rfc8216bis, 4.4.2.3), and the player has not seen that redirect. Who has the parameter already is not sent again, whatever
 // its value, or an origin that changes it each time would keep him on the way for ever.
@@ -198,7 +228,7 @@ func (m *mount) movedQuery(r *http.Request, pl *origin.Playlist) (location strin
 		ok = ok || hasParam(pl.URL.RawQuery, name) && !hasParam(r.URL.RawQuery, name)
 	}
 	path, mapped := m.edgePath(pl.URL)
-	if !ok || !mapped {
+	if !ok || !mapped || strings.HasPrefix(path, "//") { // it would name a host
 		return "", false
 	}
 	location = path + "?" + pl.URL.RawQuery
@@ -267,15 +297,24 @@ func acceptsGzip(header string) bool {
 	any := false
 	for part := range strings.SplitSeq(header, ",") {
 		coding, params, _ := strings.Cut(part, ";")
-		weight, hasWeight := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q=")
-		q, err := strconv.ParseFloat(weight, 64)
-		refused := hasWeight && (err != nil || q <= 0)
 		switch strings.ToLower(strings.TrimSpace(coding)) {
 		case "gzip", "x-gzip":
-			return !refused
+			return !weightless(params)
 		case "*":
-			any = !refused
+			any = !weightless(params)
 		}
 	}
 	return any
+}
+
+// weightless tells whether parameters hold a weight of zero, or one that is none.
+func weightless(params string) bool {
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(param, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "q") {
+			q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			return err != nil || q <= 0
+		}
+	}
+	return false
 }

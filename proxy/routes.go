@@ -35,6 +35,8 @@ type mount struct {
 	prefix string   // at the edge, escaped; "/" at its end for HLS
 	bases  []string // the prefix at the origins
 	rest   string   // of the path, escaped, below the prefix
+
+	clipped bool // the query was too long to be part of the playlist's name
 }
 
 // routes finds the stream that a path belongs to. It takes paths as the client wrote them: nothing is cleaned, joined

@@ -1,11 +1,15 @@
 package proxy
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/grafana/regexp"
+
+	"earshot/origin"
+	"earshot/playlist"
 )
 
 func table() *routes {
@@ -16,6 +20,9 @@ func table() *routes {
 		{Match: regexp.MustCompile(`^/multi/(?P<region>[a-z]+)-(?P<ch>[a-z]+)/`), Group: "m", HLS: []string{"http://multi/x/${ch}/${region}/"}},
 		{Match: regexp.MustCompile(`^/twice/(?P<region>[a-z]+)-(?P<ch>[a-z]+)/`), Group: "t", HLS: []string{"http://multi/y/${ch}/${region}/${ch}/"}},
 		{Match: regexp.MustCompile(`^/vague/[0-9]+/(?P<ch>[a-z]+)/`), Group: "v", HLS: []string{"http://vague/${ch}/"}},
+		{Match: regexp.MustCompile(`^/spelt/(?P<ch>[a-z]+)/`), Group: "s", HLS: []string{"HTTP://Mixed.Example/Spelt/${ch}/", "http://default:80/spelt/${ch}/",
+			"http://escaped/%7Espelt%2F/${ch}/%2Dx/", "http://user:pass${ch}word@secret/${ch}/", "http://user:password@account/${ch}/"}},
+		{Match: regexp.MustCompile(`^/joined/(?P<region>[a-z])(?P<ch>[0-9]+)/`), Group: "j", HLS: []string{"https://joined:443/%6A/${region}${ch}/"}},
 		{Group: "outer", Path: "/outer/", HLS: []string{"http://outer/"}},
 		{Group: "inner", Path: "/outer/inner/", HLS: []string{"http://inner/"}},
 		{Key: "kpcc", Path: "/kpcc.mp3", ICY: []string{"http://icecast:8000/kpcc.mp3"}},
@@ -91,6 +98,17 @@ func TestEdgePath(t *testing.T) {
 		{news, "http://multi/y/sport/eu/sport/1.ts", "/twice/eu-sport/1.ts"},
 		{news, "http://multi/y/sport/eu/other/1.ts", ""},
 		{news, "http://vague/sport/1.ts", ""},
+		{news, "http://mixed.example/Spelt/one/x.ts", "/spelt/one/x.ts"},
+		{news, "http://Mixed.example:80/Spelt/one/x.ts", "/spelt/one/x.ts"},
+		{news, "http://mixed.example/spelt/one/x.ts", ""},
+		{news, "http://default/spelt/one/x.ts", "/spelt/one/x.ts"},
+		{news, "http://default:80/spelt/one/x.ts", "/spelt/one/x.ts"},
+		{news, "http://default:8080/spelt/one/x.ts", ""},
+		{news, "http://escaped/~spelt%2F/one/-x/x.ts", "/spelt/one/x.ts"},
+		{news, "http://escaped/%7Espelt%2F/one/%2Dx/%78.ts", "/spelt/one/x.ts"},
+		{news, "http://account/one/x.ts", "/spelt/one/x.ts"},
+		{news, "http://secret/one/x.ts", ""},
+		{news, "https://joined/j/e1/x.ts", "/joined/e1/x.ts"},
 		{news, "http://outer/x/1.ts", "/outer/x/1.ts"},
 		{news, "http://outer/inner/1.ts", ""}, // another stream has that path
 		{news, "http://inner/1.ts", "/outer/inner/1.ts"},
@@ -180,6 +198,25 @@ func BenchmarkMapper(b *testing.B) {
 	for b.Loop() {
 		if _, ok := ours(u); !ok {
 			b.Fatal(u)
+		}
+	}
+}
+
+// TestNoRedirectToHosts: a path that begins with two slashes would be a host in a Location.
+func TestNoRedirectToHosts(t *testing.T) {
+	doc, err := playlist.Parse([]byte("#EXTM3U\n#EXT-X-DEFINE:QUERYPARAM=\"tok\"\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRoutes([]*Stream{{Group: "all", Path: "/", HLS: []string{"http://packager/"}}})
+	for path, want := range map[string]string{"/evil.example/x.m3u8": "/evil.example/x.m3u8?tok=1", "//evil.example/x.m3u8": ""} {
+		u, err := url.Parse("http://packager" + path + "?tok=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := &http.Request{URL: &url.URL{Path: path}}
+		if got, _ := r.find(path).movedQuery(req, &origin.Playlist{URL: u, Doc: doc}); got != want {
+			t.Errorf("%s: sent to %q", path, got)
 		}
 	}
 }

@@ -42,12 +42,8 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 		return segmentKind, fetchFailed(m.group, err)
 	}
 	defer media.Body.Close()
-	if media.Status == http.StatusOK && r.Method == http.MethodGet && origin.IsPlaylistType(media.Header.Get("Content-Type")) {
-		pl, err := p.opt.Origin.Adopt(r.Context(), media)
-		if err != nil {
-			return playlistKind, fetchFailed(m.group, err)
-		}
-		return playlistKind, p.answerPlaylist(w, r, m, pl, m.playlistName(r.URL.RawQuery), a)
+	if origin.IsPlaylistType(media.Header.Get("Content-Type")) {
+		return playlistKind, p.unnamedPlaylist(w, r, m, media, a)
 	}
 	mediaHead(w.Header(), media)
 	if media.Status == http.StatusRequestedRangeNotSatisfiable { // its body is a page of the origin's
@@ -69,8 +65,7 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 		resources: m.resources(m.rest, query), media: isMedia(media.Header.Get("Content-Type"), m.rest), began: time.Now()}
 	place.base, place.total = extent(media)
 	place.document = isDocument(media.Header.Get("Content-Type"))
-	place.small = !place.media && media.Length >= 0 && media.Length <= maxKeySize
-	// What is too large for a key is something else under a key's grant.
+	place.small = !place.media && place.total >= 0 && place.total <= maxKeySize // of all of it, whatever range was asked for
 	place.key = place.small && a.who.grant != nil && a.who.grant.Role == session.RoleKey
 	place.class() // asks for the playlist at once where this edge has not seen it
 	held := c.hold()
@@ -80,6 +75,26 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 	w.WriteHeader(media.Status)
 	p.send(w, r, media, transfer)
 	return segmentKind, nil
+}
+
+// unnamedPlaylist answers with what is a playlist by its type and not by its path.
+func (p *Proxy) unnamedPlaylist(w *answer, r *http.Request, m *mount, media *origin.Media, a admission) error {
+	if r.Method == http.MethodHead {
+		playlistHead(w.Header(), &origin.Playlist{ContentType: media.Header.Get("Content-Type")})
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	var pl *origin.Playlist
+	var err error
+	if media.Status == http.StatusOK {
+		pl, err = p.opt.Origin.Adopt(r.Context(), media)
+	} else { // a range of it, or that it is what the player has: neither is of use to a listener's own copy
+		pl, err = p.opt.Origin.Playlist(r.Context(), m.source(m.rest, m.upstreamQuery(r.URL.RawQuery)))
+	}
+	if err != nil {
+		return fetchFailed(m.group, err)
+	}
+	return p.answerPlaylist(w, r, m, pl, m.playlistName(r.URL.RawQuery), a)
 }
 
 // maxKeySize is the most that a key has: those of AES-128 are 16 bytes long, those of other systems are documents.

@@ -3,8 +3,6 @@ package proxy
 import (
 	"context"
 	"log/slog"
-	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -30,10 +28,11 @@ type timeline struct {
 	*playlist.Group
 	used time.Time // guarded by timelines.mu
 
-	mu      sync.Mutex
-	masters map[string]*master // by name
-	asked   map[string]*fetch  // playlists fetched for segments, by name
-	rates   map[string]float64 // bytes per ns of media, by playlist
+	masters *masters
+
+	mu    sync.Mutex
+	asked map[string]*fetch  // playlists fetched for segments, by name
+	rates map[string]float64 // bytes per ns of media, by playlist
 }
 
 // fetch is a playlist being fetched, or fetched, for the sake of its segments.
@@ -44,7 +43,6 @@ type fetch struct {
 
 const (
 	maxGroups     = 10_000
-	maxMasters    = 64 // remembered per group
 	refetchAfter  = time.Second
 	settleWithin  = 10 * time.Second // after which a segment's time is estimated
 	roleWithin    = 3 * time.Second
@@ -72,7 +70,7 @@ func (t *timelines) group(m *mount) *timeline {
 		if len(t.groups) >= maxGroups {
 			t.forgetOldest()
 		}
-		g = &timeline{Group: playlist.NewGroup(), masters: make(map[string]*master),
+		g = &timeline{Group: playlist.NewGroup(), masters: newMasters(),
 			asked: make(map[string]*fetch), rates: make(map[string]float64)}
 		t.groups[key] = g
 	}
@@ -100,147 +98,18 @@ func (t *timelines) forgetOldest() {
 	delete(t.groups, oldest)
 }
 
-// master is what a master says of its children.
-type master struct {
-	doc   *playlist.Document // nil: it could not be had
-	at    time.Time          // when that was tried
-	paths map[string]child   // by URL without the query
-}
-
-// child is what a master says of a path.
-type child struct {
-	role playlist.Role
-	many bool // several URLs differ in their queries only
-}
-
-func newMaster(doc *playlist.Document) *master {
-	m := &master{doc: doc, at: time.Now()}
-	if doc == nil {
-		return m
-	}
-	m.paths = make(map[string]child, len(doc.Children))
-	for _, c := range doc.Children {
-		path, _, _ := strings.Cut(c.URL, "?")
-		known, ok := m.paths[path]
-		if !ok {
-			known.role = c.Role
-		}
-		known.many = ok
-		m.paths[path] = known
-	}
-	return m
-}
-
-// role is what the master says of a URL: with its query, or else, where that only holds what differs between listeners, without.
-func (m *master) role(u *url.URL) (role playlist.Role, byQuery, ok bool) {
-	path, _, _ := strings.Cut(playlist.Resource(u), "?")
-	c, named := m.paths[path]
-	if role, ok := m.doc.Role(u); ok {
-		return role, c.many, true
-	}
-	return c.role, false, named && !c.many
-}
-
-func (g *timeline) learnMaster(name string, doc *playlist.Document) *master {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	old, ok := g.masters[name]
-	if ok && old.doc == doc && doc != nil {
-		return old
-	}
-	if !ok && len(g.masters) >= maxMasters {
-		clear(g.masters)
-	}
-	m := newMaster(doc)
-	g.masters[name] = m
-	return m
-}
-
 func (g *timeline) learnMedia(name string, role playlist.Role, media *playlist.Media) {
 	g.Update(name, role, media, time.Now())
 }
 
-func (g *timeline) master(name string) *master {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.masters[name]
-}
-
-// role is what the master that led to a playlist says it is, and whether its query is part of its name. An edge that has not seen the
-// master fetches it: the grant names it. What no master names was opened directly: a variant. final is where the playlist came from.
-func (t *timelines) role(ctx context.Context, m *mount, g *timeline, of, name string, final *url.URL) (role playlist.Role, byQuery bool) {
-	known := t.master(ctx, m, g, of)
-	if known.doc == nil {
-		return playlist.RoleVariant, false
-	}
-	for _, text := range m.named(name).URLs {
-		if u, err := url.Parse(text); err == nil {
-			if role, byQuery, ok := known.role(u); ok {
-				return role, byQuery
-			}
-		}
-	}
-	role, byQuery, _ = known.role(final)
-	return role, byQuery
-}
-
-// master is what is known of the master of that name; it is fetched if it was not seen yet.
-func (t *timelines) master(ctx context.Context, m *mount, g *timeline, name string) *master {
-	known := g.master(name)
-	if known == nil || known.doc == nil && time.Since(known.at) > roleAgain {
-		known = t.fetchMaster(ctx, m, g, name)
-	}
-	return known
-}
-
-// imported is a playlist as it reads with the variables of the master that led to it, and the name of that master; none if it imports
-// nothing. Where the request does not say which master that was, one that names the playlist will do.
-func (t *timelines) imported(ctx context.Context, m *mount, g *timeline, pl *origin.Playlist, master string) (*origin.Playlist, string) {
-	if pl.Doc == nil || len(pl.Doc.Imports) == 0 {
-		return pl, ""
-	}
-	if master == "" {
-		master = g.naming(pl.URL)
-	}
-	if master == "" {
-		return pl, ""
-	}
-	known := t.master(ctx, m, g, master)
-	if known.doc == nil {
-		return pl, master
-	}
-	full, err := pl.Import(known.doc.Variables)
+// read is a playlist as it reads with the variables of its master.
+func (t *timelines) read(pl *origin.Playlist, values map[string]string) *origin.Playlist {
+	full, err := pl.Import(values)
 	if err != nil {
 		t.log.Warn("a playlist is too large with its master's variables", "playlist", pl.URL.Redacted(), "err", err)
-		return pl, master
+		return pl
 	}
-	return full, master
-}
-
-// naming is the name of a master that names the playlist at u; empty if this edge has seen none.
-func (g *timeline) naming(u *url.URL) (name string) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for n, m := range g.masters {
-		if m.doc == nil {
-			continue
-		}
-		if _, _, ok := m.role(u); ok && (name == "" || n < name) {
-			name = n
-		}
-	}
-	return name
-}
-
-// fetchMaster waits for a master for roleWithin; that it could not be had is remembered for roleAgain.
-func (t *timelines) fetchMaster(ctx context.Context, m *mount, g *timeline, name string) *master {
-	ctx, cancel := context.WithTimeout(ctx, roleWithin)
-	defer cancel()
-	pl, err := t.origin.Playlist(ctx, m.named(name))
-	if err != nil || pl.Doc == nil {
-		return g.learnMaster(name, nil)
-	}
-	return g.learnMaster(name, pl.Doc)
+	return full
 }
 
 // named is the source of a playlist by its name in grants.
@@ -286,8 +155,8 @@ func (t *timelines) refresh(m *mount, g *timeline, ref reference, since time.Tim
 	t.work.Go(func() {
 		pl, err := t.origin.Playlist(t.ctx, m.named(ref.name))
 		if err == nil && pl.Doc != nil && pl.Doc.Media != nil {
-			pl, _ = t.imported(t.ctx, m, g, pl, ref.master)
-			g.learnMedia(ref.line, ref.role, pl.Doc.Media)
+			values, _ := t.variables(t.ctx, m, g.masters, pl.Doc, pl.URL, ref.master)
+			g.learnMedia(ref.line, ref.role, t.read(pl, values).Doc.Media)
 		} else if err != nil && t.ctx.Err() == nil {
 			t.log.Warn("a playlist is missing to place segments on", "playlist", ref.line, "err", err)
 		}

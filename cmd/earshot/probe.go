@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
+
+	"github.com/grafana/regexp"
 
 	"earshot/config"
 	"earshot/origin"
@@ -22,7 +25,8 @@ import (
 // Bounds of a probe.
 const (
 	probeEach      = 10 * time.Second // for one answer
-	probeAtOnce    = 8                // origins
+	probeOrigin    = 30 * time.Second // for all that is asked of one origin of a stream
+	probeAtOnce    = 8                // origins, and playlists that a master names
 	probePlaylists = 50               // that a master names, of one origin
 	probePlaces    = 20               // that are printed of one origin
 )
@@ -33,9 +37,23 @@ var usualNames = []string{"master.m3u8", "index.m3u8", "playlist.m3u8", "main.m3
 // prober asks the origins of a configuration what a listener would get.
 type prober struct {
 	cfg   *config.Config
+	all   []*proxy.Stream // of cfg, in its order
 	proxy *proxy.Proxy
 	relay *relay.Relay
 	paths map[*proxy.Stream][]string // named on the command line
+	limit time.Duration              // probeOrigin, but for tests
+}
+
+func newProber(cfg *config.Config, client *origin.Client) *prober {
+	all := streams(cfg)
+	return &prober{
+		cfg:   cfg,
+		all:   all,
+		proxy: proxy.New(proxy.Options{Streams: all, Origin: client}),
+		relay: relay.New(relay.Options{UserAgent: "Earshot/" + version(), HeaderTimeout: probeEach}),
+		paths: make(map[*proxy.Stream][]string),
+		limit: probeOrigin,
+	}
 }
 
 // finding is what is to be said of one origin of one stream.
@@ -44,20 +62,44 @@ type finding struct {
 	failed bool
 }
 
-func (f *finding) say(format string, args ...any) { fmt.Fprintf(&f.text, format+"\n", args...) }
+// say adds a line. Whatever it holds may be from outside: no caller has to think of it.
+func (f *finding) say(format string, args ...any) {
+	f.text.WriteString(presentable(fmt.Sprintf(format, args...)) + "\n")
+}
 
 func (f *finding) fail(format string, args ...any) {
 	f.failed = true
 	f.say(format, args...)
 }
 
+var (
+	account    = regexp.MustCompile(`//[^/]*@`)
+	parameters = regexp.MustCompile(`\?[^\s"]*[^\s":,;]`)
+)
+
+// presentable is a line as it may go to a terminal, and from there into a ticket: without the users, passwords and query values of URLs, which
+// may be secrets, and with an escape for each character that is not printable, which an origin could steer the terminal by.
+func presentable(line string) string {
+	line = account.ReplaceAllLiteralString(line, "//")
+	line = parameters.ReplaceAllLiteralString(line, "?…")
+	var b strings.Builder
+	for len(line) > 0 {
+		r, size := utf8.DecodeRuneInString(line)
+		if strconv.IsPrint(r) && (r != utf8.RuneError || size > 1) {
+			b.WriteString(line[:size])
+		} else {
+			b.WriteString(strings.Trim(strconv.Quote(line[:size]), `"`))
+		}
+		line = line[size:]
+	}
+	return b.String()
+}
+
 // probeOrigins asks every origin, prints what it finds in the order of the configuration, and fails if an origin does not serve its stream.
 func probeOrigins(ctx context.Context, cfg *config.Config, paths []string, stdout io.Writer) error {
 	client := origin.New(origin.Options{UserAgent: "Earshot/" + version(), HeaderTimeout: probeEach})
 	defer client.Close()
-	all := streams(cfg)
-	p := &prober{cfg: cfg, proxy: proxy.New(proxy.Options{Streams: all, Origin: client}), paths: make(map[*proxy.Stream][]string),
-		relay: relay.New(relay.Options{UserAgent: "Earshot/" + version(), HeaderTimeout: probeEach})}
+	p := newProber(cfg, client)
 	defer p.proxy.Close()
 	for _, path := range paths {
 		s, ok := p.proxy.StreamAt(path)
@@ -67,7 +109,7 @@ func probeOrigins(ctx context.Context, cfg *config.Config, paths []string, stdou
 		p.paths[s] = append(p.paths[s], path)
 	}
 	failed, asked := 0, 0
-	for _, f := range p.all(ctx, all) {
+	for _, f := range p.probe(ctx) {
 		io.WriteString(stdout, f.text.String())
 		if asked++; f.failed {
 			failed++
@@ -84,22 +126,24 @@ func probeOrigins(ctx context.Context, cfg *config.Config, paths []string, stdou
 	return ctx.Err()
 }
 
-// all probes every origin of every stream, a few at a time.
-func (p *prober) all(ctx context.Context, all []*proxy.Stream) []*finding {
+// probe probes every origin of every stream, a few at a time.
+func (p *prober) probe(ctx context.Context) []*finding {
 	var findings []*finding
 	var work sync.WaitGroup
 	places := make(chan struct{}, probeAtOnce)
-	for i, s := range all {
+	for i, s := range p.all {
 		label := p.cfg.Streams[i].Group + p.cfg.Streams[i].Stream
-		for at, text := range slices.Concat(s.HLS, s.ICY) {
+		for at, source := range slices.Concat(s.HLS, s.ICY) {
 			f := &finding{}
 			findings = append(findings, f)
 			places <- struct{}{}
 			work.Go(func() {
 				defer func() { <-places }()
-				f.say("%s (line %d) at %s", label, p.cfg.Streams[i].Line, withoutPassword(text))
+				ctx, cancel := within(ctx, p.limit)
+				defer cancel()
+				f.say("%s (line %d) at %s", label, p.cfg.Streams[i].Line, source)
 				if len(s.ICY) > 0 {
-					p.mount(ctx, f, s, text)
+					p.mount(ctx, f, s, source)
 				} else {
 					p.group(ctx, f, s, at)
 				}
@@ -110,15 +154,9 @@ func (p *prober) all(ctx context.Context, all []*proxy.Stream) []*finding {
 	return findings
 }
 
-func withoutPassword(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "(not a URL)"
-	}
-	if u.User == nil {
-		return text // as it is written, captures and all
-	}
-	return u.Redacted()
+// within is a context that, when its time is over, says what took too long.
+func within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: not within %v", origin.ErrTimeout, limit))
 }
 
 // mount probes an origin of an ICY stream.
@@ -186,39 +224,64 @@ func (p *prober) listener(ctx context.Context, f *finding, s *proxy.Stream, path
 }
 
 func (p *prober) ask(ctx context.Context, path string, at int, master *proxy.Probed) (*proxy.Probed, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeEach)
+	ctx, cancel := within(ctx, probeEach)
 	defer cancel()
-	return p.proxy.Probe(ctx, path, at, master)
+	found, err := p.proxy.Probe(ctx, path, at, master)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return found, err
+}
+
+// answer is what a master's child turned out to be, or why it cannot be had.
+type answer struct {
+	path  string
+	found *proxy.Probed
+	err   error
+}
+
+// children asks for playlists that a master names, a few at a time. Those of another stream are probed there.
+func (p *prober) children(ctx context.Context, s *proxy.Stream, master *proxy.Probed, at int) []*answer {
+	var answers []*answer
+	var work sync.WaitGroup
+	places := make(chan struct{}, probeAtOnce)
+	for _, path := range master.Children[:min(len(master.Children), probePlaylists)] {
+		if of, _ := p.proxy.StreamAt(path); of != s {
+			continue
+		}
+		a := &answer{path: path}
+		answers = append(answers, a)
+		places <- struct{}{}
+		work.Go(func() {
+			defer func() { <-places }()
+			a.found, a.err = p.ask(ctx, path, at, master)
+		})
+	}
+	work.Wait()
+	return answers
 }
 
 // follow probes the children of a master too, and says what all of them hold.
 func (p *prober) follow(ctx context.Context, f *finding, s *proxy.Stream, root *proxy.Probed, at int) {
-	all := []*proxy.Probed{root}
-	children := root.Children[:min(len(root.Children), probePlaylists)]
-	for _, child := range children {
-		if of, _ := p.proxy.StreamAt(child); of != s {
-			continue // it is another stream's, and probed there
-		}
-		found, err := p.ask(ctx, child, at, root)
-		if err != nil {
-			f.fail("  FAILED: %s: %v", child, err)
+	read, segments, failed := []*proxy.Probed{root}, root.Segments, 0
+	for _, child := range p.children(ctx, s, root, at) {
+		if child.err != nil {
+			failed++
+			f.fail("  FAILED: %s: %v", child.path, child.err)
 			continue
 		}
-		all = append(all, found)
-	}
-	segments := 0
-	for _, one := range all {
-		segments += one.Segments
+		read = append(read, child.found)
+		segments += child.found.Segments
 	}
 	if root.Kind == playlist.KindMaster {
 		f.say("  %s: a master of %s, %s", root.Path, count(len(root.Children), "playlist"), count(segments, "segment"))
 	} else {
 		f.say("  %s: a %s playlist, %s", root.Path, root.Kind, count(segments, "segment"))
 	}
-	if n := len(root.Children) - len(children); n > 0 {
+	if n := len(root.Children) - probePlaylists; n > 0 {
 		f.say("  %s more are not asked for", count(n, "playlist"))
 	}
-	leftAlone(f, all)
+	leftAlone(f, read, failed)
 }
 
 // leftPlace is a folder of URIs that are left alone.
@@ -230,31 +293,21 @@ type leftPlace struct {
 }
 
 // leftAlone names the places outside the mounted prefixes. Listeners fetch what is there past the edge, and nobody counts it.
-func leftAlone(f *finding, all []*proxy.Probed) {
-	byName := make(map[string]*leftPlace)
-	total := 0
-	for _, one := range all {
-		for _, l := range one.LeftAlone {
-			total++
-			name := folder(l)
-			at := byName[name]
-			if at == nil {
-				at = &leftPlace{name: name, example: shortened(l.Raw), in: one.Path}
-				byName[name] = at
-			}
-			at.n++
-		}
+func leftAlone(f *finding, read []*proxy.Probed, failed int) {
+	places, total := leftPlaces(read)
+	of := count(len(read), "playlist") + " read"
+	if failed > 0 {
+		of = fmt.Sprintf("%d of %s read", len(read), count(len(read)+failed, "playlist"))
 	}
-	if total == 0 {
-		f.say("  every URI is mounted")
+	switch {
+	case total == 0 && failed > 0:
+		f.say("  %s: whether every URI is mounted is not known", of)
+		return
+	case total == 0:
+		f.say("  every URI is mounted, in %s", of)
 		return
 	}
-	f.say("  %s outside the mounted prefixes: listeners fetch them past the edge, uncounted", count(total, "URI"))
-	places := make([]*leftPlace, 0, len(byName))
-	for _, at := range byName {
-		places = append(places, at)
-	}
-	slices.SortFunc(places, func(a, b *leftPlace) int { return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.name, b.name)) })
+	f.say("  %s outside the mounted prefixes, in %s: listeners fetch them past the edge, uncounted", count(total, "URI"), of)
 	for i, at := range places {
 		if i == probePlaces {
 			f.say("    and %s more", count(len(places)-i, "place"))
@@ -262,6 +315,26 @@ func leftAlone(f *finding, all []*proxy.Probed) {
 		}
 		f.say("    %s: %d, such as %q in %s", at.name, at.n, at.example, at.in)
 	}
+}
+
+// leftPlaces are the places, that with most URIs first, and how many URIs there are in all.
+func leftPlaces(read []*proxy.Probed) (places []*leftPlace, total int) {
+	byName := make(map[string]*leftPlace)
+	for _, one := range read {
+		for _, l := range one.LeftAlone {
+			total++
+			name := folder(l)
+			at := byName[name]
+			if at == nil {
+				at = &leftPlace{name: name, example: example(l.Raw), in: one.Path}
+				byName[name] = at
+				places = append(places, at)
+			}
+			at.n++
+		}
+	}
+	slices.SortFunc(places, func(a, b *leftPlace) int { return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.name, b.name)) })
+	return places, total
 }
 
 func folder(l playlist.LeftAlone) string {
@@ -276,10 +349,16 @@ func folder(l playlist.LeftAlone) string {
 	return path
 }
 
-func shortened(s string) string {
+// example is a URI as the playlist has it. Its query goes here already: presentable takes it to end at a space or a quote, and an origin may
+// have written either into it.
+func example(raw string) string {
 	const most = 120
-	if len(s) > most {
-		s = s[:most] + "…"
+	raw, _, query := strings.Cut(account.ReplaceAllLiteralString(raw, "//"), "?")
+	if len(raw) > most {
+		raw = strings.ToValidUTF8(raw[:most], "") + "…"
 	}
-	return s
+	if query {
+		raw += "?…"
+	}
+	return raw
 }
