@@ -113,8 +113,11 @@ func (pl *planner) uri(i int, r ref) {
 
 // tears tells whether what would stand in for a URI without quotes holds a comma, which would end it (RFC 8216, 4.2).
 func (pl *planner) tears(r ref, j *judgement) bool {
-	if r.use == useLine || j.url == nil || pl.staysRelative(j) || !strings.Contains(j.path+j.url.Path+j.url.RawQuery, ",") {
+	if r.use == useLine || j.url == nil || !strings.Contains(j.path+j.url.Path+j.url.RawQuery, ",") {
 		return false
+	}
+	if pl.staysRelative(j) && (j.text[0] != '#' || !strings.Contains(j.url.RawQuery, ",")) {
+		return false // nothing is written that was not there
 	}
 	at := int(r.start)
 	for at > 0 && pl.doc.Body[at-1] <= ' ' {
