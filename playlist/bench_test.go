@@ -3,6 +3,7 @@ package playlist
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,6 +97,34 @@ func BenchmarkUpdate(b *testing.B) {
 				i++
 			}
 		})
+	}
+}
+
+// BenchmarkUpdateTokens is the same window polled by listener after listener, each with a token of his own in all queries.
+func BenchmarkUpdateTokens(b *testing.B) {
+	var versions []*Media
+	for i := range 100 {
+		text := strings.ReplaceAll(playlisttest.Live(2680, 600, 6*time.Second), ".ts", fmt.Sprintf(".ts?token=%d", i))
+		versions = append(versions, benchDocument(b, text).Media)
+	}
+	g, now := NewGroup(), time.Unix(1_700_000_000, 0)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		g.Update("p", RoleVariant, versions[i%len(versions)], now)
+		i++
+	}
+}
+
+// BenchmarkLocateToken asks by a token that no version had.
+func BenchmarkLocateToken(b *testing.B) {
+	g := NewGroup()
+	text := strings.ReplaceAll(playlisttest.Live(2680, 600, 6*time.Second), ".ts", ".ts?token=A")
+	g.Update("p", RoleVariant, benchDocument(b, text).Media, time.Unix(1_700_000_000, 0))
+	var spans []Span
+	b.ReportAllocs()
+	for b.Loop() {
+		spans, _, _ = g.Locate("p", "http://packager:8000/live/seg-2900.ts?token=B", 0, 65536, 65536, spans[:0])
 	}
 }
 

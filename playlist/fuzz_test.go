@@ -48,6 +48,13 @@ func FuzzGroup(f *testing.F) {
 	}
 	few := longParts(3)
 	f.Add([]byte(few+"#EXTINF:0.0003,\ns.ts\n"), []byte(few+"#EXT-X-TARGETDURATION:6\n"), int64(0), int64(10), int64(10))
+	for _, pair := range [][2]string{ // queries that tell segments apart, tokens, and both
+		{"#EXTINF:6,\ns?n=1\n", "#EXTINF:6,\ns?n=1\n#EXTINF:6,\ns?n=2\n"},
+		{"#EXT-X-PART:DURATION=1,URI=\"p?t=1\"\n#EXTINF:6,\ns?t=1\n", "#EXT-X-PART:DURATION=1,URI=\"p?t=2\"\n#EXTINF:6,\ns?t=2\n"},
+		{"#EXTINF:6,\ns\n#EXT-X-BYTERANGE:9@0\n#EXTINF:6,\nr?t=1\n", "#EXTINF:6,\ns?t=2\n#EXT-X-BYTERANGE:9@0\n#EXTINF:6,\nr?t=2\n"},
+	} {
+		f.Add([]byte("#EXTM3U\n"+pair[0]), []byte("#EXTM3U\n"+pair[1]), int64(0), int64(10), int64(10))
+	}
 	f.Fuzz(func(t *testing.T, a, b []byte, from, to, total int64) {
 		base := &url.URL{Scheme: "http", Host: "packager:8000", Path: "/live/index.m3u8"}
 		now := time.Unix(1_700_000_000, 0)
@@ -57,13 +64,18 @@ func FuzzGroup(f *testing.F) {
 			if err != nil || doc.Media == nil {
 				continue
 			}
+			fresh := !g.Known("p")
 			g.Update("p", RoleVariant, doc.Media, now.Add(time.Duration(i)*time.Minute))
 			g.Update("q", Role(i%3), doc.Media, now.Add(time.Duration(i)*time.Minute))
 			for j := range doc.Media.Segments {
 				s := &doc.Media.Segments[j]
 				checkLocate(t, g, s.Resource, from, to, total)
+				checkFind(t, g, s.Resource)
 				for k := range s.Parts {
 					checkLocate(t, g, s.Parts[k].Resource, from, to, total)
+					if fresh { // parts that go by other names later are not taken in again
+						checkFind(t, g, s.Parts[k].Resource)
+					}
 				}
 			}
 		}
@@ -82,6 +94,9 @@ func checkLocate(t *testing.T, g *Group, resource string, from, to, total int64)
 			}
 		}
 	}
+}
+
+func checkFind(t *testing.T, g *Group, resource string) {
 	if resource != "" {
 		if _, _, ok := g.Find(resource); !ok {
 			t.Fatalf("%s is not found", resource)

@@ -85,6 +85,7 @@ func (g *Group) Update(path string, role Role, m *Media, now time.Time) {
 	if t.last == m {
 		return
 	}
+	t.version++
 	g.place(t, m, now)
 	t.list(m, now)
 	t.last = m
@@ -96,23 +97,28 @@ func (g *Group) Update(path string, role Role, m *Media, now time.Time) {
 }
 
 // Find names the playlist that a resource belongs to, for a request that carries no grant: a variant before
-// others, then the one updated last.
+// others, then the one updated last. A playlist that has the very name goes before those that have its path with
+// another query, as Locate understands it.
 func (g *Group) Find(resource string) (path string, role Role, ok bool) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	var best *timeline
-	for _, t := range g.lines {
-		if !t.holds(resource) {
-			continue
-		}
-		if best == nil || t.before(best) {
-			best = t
-		}
+	best := g.first(resource, (*timeline).names)
+	if best == nil {
+		best = g.first(resource, (*timeline).holds)
 	}
 	if best == nil {
 		return "", RoleVariant, false
 	}
 	return best.path, best.role, true
+}
+
+func (g *Group) first(resource string, has func(*timeline, string) bool) (best *timeline) {
+	for _, t := range g.lines {
+		if has(t, resource) && (best == nil || t.before(best)) {
+			best = t
+		}
+	}
+	return best
 }
 
 // before orders timelines for Find.

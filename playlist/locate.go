@@ -49,6 +49,9 @@ func (c Class) String() string {
 // range. Parts cover their place within their segment. No spans come for renditions and I-frame playlists, for
 // gaps, for keys and init sections, for a resource in no list, for a whole-resource segment while total is -1,
 // and for a hinted part until it is listed.
+//
+// A resource that is not listed by its name is found by its path without the query, where the queries of the
+// playlist do not tell segments apart: they may be another listener's tokens.
 func (g *Group) Locate(path, resource string, from, to, total int64, dst []Span) (spans []Span, class Class, known bool) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -58,7 +61,9 @@ func (g *Group) Locate(path, resource string, from, to, total int64, dst []Span)
 	}
 	s := t.shelves[resource]
 	if s == nil {
-		return dst, t.others[resource].class, true
+		if s = t.shelfOf(resource); s == nil {
+			return dst, t.listed(resource), true
+		}
 	}
 	if total >= 0 {
 		to = min(to, total)
@@ -66,8 +71,8 @@ func (g *Group) Locate(path, resource string, from, to, total int64, dst []Span)
 	n := len(dst)
 	dst, class = s.locate(max(0, from), to, total, dst)
 	if class == ClassOther {
-		if l, ok := t.others[resource]; ok {
-			return dst, l.class, true
+		if class = t.listed(resource); class != ClassOther {
+			return dst, class, true
 		}
 		class = s.class()
 	}

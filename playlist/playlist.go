@@ -114,9 +114,9 @@ type Child struct {
 // after redirects; without one (nil) only absolute URIs resolve. Parse keeps body and does not change it.
 //
 // It returns ErrNotPlaylist if the body, after an optional byte order mark, does not begin with #EXTM3U
-// (RFC 8216, 4.3.1.1), and ErrTooLarge for more than 100,000 segments, 500,000 parts or 500,000 URIs. Nothing else in a body
-// is an error: what cannot be understood is passed on. (ErrTooLarge comes also when a long base URL would make
-// names of more than 32 MiB and 16 times the body.)
+// (RFC 8216, 4.3.1.1), and ErrTooLarge for more than 100,000 segments, 500,000 parts or 500,000 URIs. Nothing
+// else in a body is an error: what cannot be understood is passed on. (ErrTooLarge comes also when a long base URL
+// would make names of more than 32 MiB and 16 times the body.)
 func Parse(body []byte, base *url.URL) (*Document, error) { return parse(body, base, nil) }
 
 // Import reads the same version again with the variables of the master that led to it (rfc8216bis, 4.4.2.3): a

@@ -127,7 +127,7 @@ func (g *Group) restart(t *timeline, m *Media, now time.Time) {
 		g.epoch = t.epoch
 	}
 	for _, e := range t.placed {
-		e.leave(now)
+		e.leave(now).retired = true
 		g.release(e)
 	}
 	t.retired = append(t.retired, t.placed...)

@@ -19,6 +19,8 @@ type hold struct {
 
 // shelf is what one resource holds: one segment mostly, its parts, or the many ranges of a single-file stream.
 type shelf struct {
+	name    string
+	alias   string // a second name, where the path of both turned out to be mixed
 	whole   hold   // the segment or part that the whole resource is, the newest if it was listed again
 	ranges  []hold // the others, by offset
 	longest int64  // of the ranges
@@ -33,8 +35,7 @@ func (t *timeline) shelve(resource string, h hold) {
 	}
 	s := t.shelves[resource]
 	if s == nil {
-		s = &shelf{sorted: true}
-		t.shelves[resource] = s
+		s = t.shelfFor(resource, h)
 	}
 	if h.length < 0 {
 		if s.whole.e == nil || s.whole.e.order <= h.e.order {
@@ -71,7 +72,7 @@ func (t *timeline) sortShelves() {
 // unshelve takes an entry off the shelf of a name that it no longer has.
 func (t *timeline) unshelve(resource string, e *entry) {
 	if s := t.shelves[resource]; s != nil {
-		t.sweep(resource, s, func(h hold) bool { return h.e == e && h.part == wholeSegment })
+		t.sweep(s, func(h hold) bool { return h.e == e && h.part == wholeSegment })
 	}
 }
 
@@ -83,36 +84,55 @@ func (t *timeline) clear(dead []*entry) {
 	for _, e := range dead {
 		e.dead = true
 	}
-	touched := make(map[string]*shelf)
-	touch := func(name string) {
-		if s := t.shelves[name]; s != nil && !s.touched {
+	var touched []*shelf
+	touch := func(s *shelf) {
+		if s != nil && !s.touched {
 			s.touched = true
-			touched[name] = s
+			touched = append(touched, s)
+		}
+	}
+	visit := func(name string) {
+		touch(t.shelves[name])
+		if len(t.bares) > 0 {
+			if b := t.bares[barePath(name)]; b != nil {
+				touch(b.shelf)
+			}
 		}
 	}
 	for _, e := range dead {
-		touch(e.name)
+		visit(e.name)
 		for _, name := range e.former {
-			touch(name)
+			visit(name)
 		}
 		for i := range e.parts {
-			touch(e.parts[i].Resource)
+			visit(e.parts[i].Resource)
 		}
 	}
-	for name, s := range touched {
+	for _, s := range touched {
 		s.touched = false
-		t.sweep(name, s, func(h hold) bool { return h.e.dead })
+		t.sweep(s, func(h hold) bool { return h.e.dead })
 	}
 }
 
-func (t *timeline) sweep(resource string, s *shelf, gone func(hold) bool) {
+func (t *timeline) sweep(s *shelf, gone func(hold) bool) {
 	s.ranges = slices.DeleteFunc(s.ranges, gone)
 	if s.whole.e != nil && gone(s.whole) {
 		s.whole = hold{}
 	}
 	if len(s.ranges) == 0 && s.whole.e == nil {
-		delete(t.shelves, resource)
+		t.remove(s)
 	}
+}
+
+func (t *timeline) remove(s *shelf) {
+	delete(t.shelves, s.name)
+	if s.alias != "" {
+		delete(t.shelves, s.alias)
+	}
+	if b := t.bares[barePath(s.name)]; b != nil && b.shelf == s {
+		b.shelf = nil
+	}
+	t.unname(s.name)
 }
 
 // listing is a resource without media time that a playlist names.
@@ -124,26 +144,47 @@ type listing struct {
 // list takes in the keys, maps and hints of a version, and forgets those not listed for long.
 func (t *timeline) list(m *Media, now time.Time) {
 	if t.last != nil {
-		t.note(t.last, now)
+		t.last.eachListed(func(res string, _ Class) {
+			if l, ok := t.others[res]; ok {
+				t.others[res] = listing{l.class, now}
+			}
+		})
 	}
-	t.note(m, now)
+	m.eachListed(func(res string, class Class) { t.note(res, class, now) })
 	keep := m.keep()
 	for res, l := range t.others {
 		if now.Sub(l.seen) > keep {
 			delete(t.others, res)
+			t.unname(res)
 		}
 	}
 }
 
-func (t *timeline) note(m *Media, now time.Time) {
+func (t *timeline) note(res string, class Class, now time.Time) {
+	b := t.bareOf(res)
+	if b != nil {
+		t.claim(b, res)
+		if b.class != ClassOther && b.class != class {
+			t.mix(b)
+		}
+		if _, ok := t.others[res]; !ok {
+			b.names++
+		}
+		b.class = class
+	}
+	t.others[res] = listing{class, now}
+}
+
+// eachListed gives what has no media time. What is listed as more than one of them is the last of them.
+func (m *Media) eachListed(f func(res string, class Class)) {
 	for _, h := range m.Hints {
-		t.others[h.Resource] = listing{hintClass(h), now}
+		f(h.Resource, hintClass(h))
 	}
 	for res := range m.Keys {
-		t.others[res] = listing{ClassKey, now}
+		f(res, ClassKey)
 	}
 	for res := range m.Maps {
-		t.others[res] = listing{ClassInit, now}
+		f(res, ClassInit)
 	}
 }
 
@@ -154,11 +195,15 @@ func hintClass(h Hint) Class {
 	return ClassPart
 }
 
-// holds tells whether the playlist names the resource, or did not long ago.
-func (t *timeline) holds(resource string) bool {
+// names tells whether the playlist names the resource, or did not long ago; holds, whether it does but for the query.
+func (t *timeline) names(resource string) bool {
 	if t.shelves[resource] != nil {
 		return true
 	}
 	_, ok := t.others[resource]
 	return ok
+}
+
+func (t *timeline) holds(resource string) bool {
+	return t.shelfOf(resource) != nil || t.listed(resource) != ClassOther
 }

@@ -23,6 +23,8 @@ type timeline struct {
 
 	shelves  map[string]*shelf  // what a resource holds
 	others   map[string]listing // keys, maps and hints
+	bares    map[string]*bare   // of both, by path
+	version  int                // counts versions
 	unsorted []*shelf           // shelves that this update left out of order
 }
 
@@ -37,10 +39,11 @@ type entry struct {
 	cell     bool // on a sequence axis, else on a dated one
 	gap      bool
 	real     bool // false while provisional
+	retired  bool // of before a restart
 	dead     bool // forgotten
 
-	name   string // its Resource
-	former []string
+	name   string   // its Resource
+	former []string // what it was, where its path does not tell
 	parts  []placedPart
 	scale  time.Duration // duration that a whole cell of the sequence axis stands for, for the parts
 
@@ -60,13 +63,13 @@ func (p *placedPart) end() time.Duration { return min(p.at+p.Duration, maxDurati
 // cellBits: on a sequence axis each segment has 2^20 units.
 const cellBits = 20
 
-// maxFormer bounds how many names an entry keeps of a playlist whose URIs change at each reload.
+// maxFormer bounds how many names an entry keeps of a playlist whose paths change at each reload.
 const maxFormer = 8
 
 func newTimeline(path string, role Role, epoch int) *timeline {
 	return &timeline{
 		path: path, role: role, epoch: epoch,
-		shelves: make(map[string]*shelf), others: make(map[string]listing),
+		shelves: make(map[string]*shelf), others: make(map[string]listing), bares: make(map[string]*bare),
 	}
 }
 
@@ -200,7 +203,7 @@ func (t *timeline) refresh(e *entry, s *Segment, m *Media) {
 
 // rename files an entry under one more name; a player may still ask by the old ones.
 func (t *timeline) rename(e *entry, s *Segment) {
-	if slices.Contains(e.former, s.Resource) {
+	if t.sameByPath(e.name, s.Resource) || slices.Contains(e.former, s.Resource) {
 		return
 	}
 	if e.name != "" {
@@ -226,6 +229,11 @@ func (e *entry) addParts(t *timeline, s *Segment, m *Media) {
 		first := slices.IndexFunc(e.parts, func(p placedPart) bool {
 			return p.Resource == s.Parts[0].Resource && p.Offset == s.Parts[0].Offset
 		})
+		if first < 0 {
+			first = slices.IndexFunc(e.parts, func(p placedPart) bool {
+				return p.Offset == s.Parts[0].Offset && t.sameByPath(p.Resource, s.Parts[0].Resource)
+			})
+		}
 		if first < 0 {
 			return
 		}
