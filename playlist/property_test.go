@@ -117,6 +117,7 @@ func oracle(body []byte) (shape string, ok bool) {
 		}
 		read = p
 	case *m3u8.MediaPlaylist:
+		p.StartTime, p.StartTimePrecise = 0, false // it reads attributes in the order of a map, and stops at a bad one: not twice the same
 		p.Segments = slices.DeleteFunc(p.Segments, func(s *m3u8.MediaSegment) bool { return s == nil })
 		lastNames(p.Key, p.Map)
 		for _, s := range p.Segments {
