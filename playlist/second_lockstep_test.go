@@ -46,7 +46,7 @@ func (s *secondSplice) became(b, a *secondToken) error {
 		return nil
 	}
 	if trimmed := strings.TrimFunc(b.full, secondSpace); trimmed != b.full { // spaces come from a variable
-		k := secondToken{tag: b.tag, secondText: secondText{full: trimmed}}
+		k := secondToken{tag: b.tag, quoted: b.quoted, secondText: secondText{full: trimmed}}
 		if fates := s.fates(&k); slices.Equal(fates, []string{trimmed}) && a.text != b.text {
 			return fmt.Errorf("%q is to be left alone and became %q", b.text, a.text)
 		}
