@@ -104,7 +104,7 @@ func joint(query string) string {
 func queryEscaped(query string) string {
 	var b strings.Builder
 	for _, c := range []byte(query) {
-		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"#<>'`", c) >= 0 {
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"#<>'", c) >= 0 {
 			fmt.Fprintf(&b, "%%%02X", c)
 			continue
 		}
