@@ -28,7 +28,6 @@ var unenforced = map[string]string{
 
 // idle keys only tune. They are accepted, and reported by [Config.Notices].
 var idle = []string{
-	"cache",
 	"on_live_error",
 	"on_limit",
 	"seat_ttl",

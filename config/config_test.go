@@ -119,7 +119,6 @@ func TestContract(t *testing.T) {
 func TestNotices(t *testing.T) {
 	want := []string{
 		"contract.yaml:16: streams[0].auth: has no effect in this version of earshot",
-		"contract.yaml:28: cache: has no effect in this version of earshot",
 		"contract.yaml:30: retention.evidence: has no effect in this version of earshot",
 		"contract.yaml:33: on_live_error: has no effect in this version of earshot",
 		"contract.yaml:36: on_limit: has no effect in this version of earshot",

@@ -1,5 +1,10 @@
-// Package origin fetches what broadcasters publish: playlists whole, shared by all who ask at the same time and parsed
-// once per version; segments as streams that are never held whole. It knows nothing of sessions: what it hands out is the origin's own bytes.
+// Package origin is a shared cache before what broadcasters publish (RFC 9111), that knows HLS: how long playlists, segments and parts are
+// good for (rfc8216bis, 6.2.5 and its appendix on CDNs), and that a playlist is best kept parsed. It knows nothing of sessions: what it hands out is
+// the origin's own bytes.
+//
+// What many ask for is fetched once: from the first request on, whoever of them leaves (fill.go, playlists.go). What is kept lies where the kernel
+// can send it from, within budgets of memory and disk (blob, tier.go). Origins fail over to one another, and what is there may be used
+// while none answers.
 //
 // Everything an origin sends is hostile until checked, and bounded: sizes, redirects, silence.
 package origin
@@ -16,10 +21,11 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/singleflight"
+	"earshot/origin/blob"
 )
 
 // Options of a Client. Zero values take the defaults in brackets.
@@ -31,6 +37,9 @@ type Options struct {
 	StallTimeout   time.Duration // [30s] without a byte of the body
 	LargeTimeout   time.Duration // [10s] for the rest of a playlist that is not small
 	MaxPlaylist    int64         // [8 MiB] of a playlist, decoded
+	Memory         int64         // [256 MiB] of bodies kept, and on their way; at least 16 MiB
+	Disk           int64         // of bodies kept; 0: none
+	Room           *blob.Room    // where they are; nil: in memory only
 	Log            *slog.Logger
 	Metrics        *Metrics
 }
@@ -39,12 +48,17 @@ type Options struct {
 type Client struct {
 	opt       Options
 	transport *http.Transport
-	flights   singleflight.Group
+	cache     cache
+	playlists playlists
 	turns     *places       // a place for each playlist being fetched
 	held      *places       // and for each that an origin holds
 	bodies    chan struct{} // a place for each playlist being read
 	large     chan struct{} // a place for each large playlist being read
 	versions  versions
+
+	closed atomic.Bool
+	stop   context.CancelFunc
+	work   sync.WaitGroup // fetches, and the cache's own
 }
 
 // New makes a Client.
@@ -62,12 +76,19 @@ func New(opt Options) *Client {
 	if opt.MaxPlaylist <= 0 {
 		opt.MaxPlaylist = 8 << 20
 	}
+	if opt.Memory == 0 {
+		opt.Memory = 256 << 20
+	}
+	if opt.Room == nil {
+		opt.Room, opt.Disk = blob.InMemory(), 0
+	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	dialer := &net.Dialer{Timeout: opt.ConnectTimeout}
-	return &Client{
-		opt: opt,
+	ctx, stop := context.WithCancel(context.Background())
+	c := &Client{
+		opt: opt, stop: stop,
 		transport: &http.Transport{
 			DialContext:            dialer.DialContext,
 			TLSHandshakeTimeout:    opt.ConnectTimeout,
@@ -78,18 +99,34 @@ func New(opt Options) *Client {
 			ForceAttemptHTTP2:      true,
 		},
 		turns: newPlaces(maxFetches), held: newPlaces(maxFetches), bodies: make(chan struct{}, maxBodies),
-		large: make(chan struct{}, maxLarge),
+		large: make(chan struct{}, maxLarge), versions: versions{recent: newRecent[*Playlist](maxVersions)},
 	}
+	c.cache = cache{client: c, blobs: opt.Room, metrics: opt.Metrics, objects: make(map[string]*object),
+		memory: tier{budget: max(opt.Memory, leastMemory)}, disk: tier{budget: opt.Disk}, crowded: make(chan struct{}, 1)}
+	c.playlists = playlists{client: c, held: newRecent[*keptPlaylist](maxPlaylists), flights: make(map[string]*flight)}
+	opt.Metrics.measure(&c.cache)
+	c.work.Go(func() { c.cache.spool(ctx) })
+	return c
 }
 
-// Close drops the idle connections.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+// Close ends what is being fetched, gives back what is kept, and waits for that. Nobody may ask it for anything any more.
+func (c *Client) Close() {
+	c.closed.Store(true)
+	c.stop()
+	c.playlists.close()
+	c.cache.close()
+	c.work.Wait()
+	c.transport.CloseIdleConnections()
+}
 
 // Source is one thing at its origins.
 type Source struct {
 	Scope  string              // who asks: fetches are shared within it
 	URLs   []string            // the same thing at each origin, in failover order; at least one
 	Follow func(*url.URL) bool // whether a redirect may lead there; nil: nowhere
+
+	Target    time.Duration // target duration of the playlist it belongs to; 0: nobody knows
+	NotBefore time.Time     // of a playlist: one that was asked for before then will not do
 }
 
 // Errors that callers tell apart. What wraps them holds addresses, for the log and not for listeners.
@@ -108,7 +145,7 @@ const maxRedirects = 4
 // head came in time, the body is the caller's to watch.
 func (c *Client) do(ctx context.Context, method string, src Source, header http.Header) (resp *http.Response, cancel context.CancelFunc, err error) {
 	for _, u := range src.URLs {
-		resp, cancel, err = c.ask(ctx, method, u, src.Follow, header)
+		resp, cancel, err = c.ask(ctx, method, u, src, header)
 		if err == nil && resp.StatusCode < 500 {
 			return resp, cancel, nil
 		}
@@ -124,10 +161,10 @@ func (c *Client) do(ctx context.Context, method string, src Source, header http.
 	return nil, nil, err
 }
 
-func (c *Client) ask(ctx context.Context, method, u string, follow func(*url.URL) bool, header http.Header) (*http.Response, context.CancelFunc, error) {
+func (c *Client) ask(ctx context.Context, method, u string, src Source, header http.Header) (*http.Response, context.CancelFunc, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := func() { cancel(nil) }
-	late := time.AfterFunc(c.patience(u), func() { cancel(ErrTimeout) })
+	late := time.AfterFunc(c.patience(src), func() { cancel(ErrTimeout) })
 	req, err := http.NewRequestWithContext(ctx, method, u, nil)
 	if err != nil {
 		late.Stop()
@@ -139,7 +176,7 @@ func (c *Client) ask(ctx context.Context, method, u string, follow func(*url.URL
 	}
 	req.Header.Set("User-Agent", c.opt.UserAgent)
 	client := http.Client{Transport: c.transport, CheckRedirect: func(next *http.Request, via []*http.Request) error {
-		if len(via) > maxRedirects || follow == nil || !follow(next.URL) {
+		if len(via) > maxRedirects || src.Follow == nil || !src.Follow(next.URL) {
 			return fmt.Errorf("%w: %s", ErrRedirect, next.URL.Redacted())
 		}
 		return nil
@@ -215,9 +252,9 @@ func blocks(u string) bool {
 }
 
 // patience is how long to wait for the head of an answer (rfc8216bis, 6.2.5.2: a blocking reload may take 3 target durations).
-func (c *Client) patience(u string) time.Duration {
-	if blocks(u) {
-		return max(c.opt.HoldTimeout, c.opt.HeaderTimeout)
+func (c *Client) patience(src Source) time.Duration {
+	if blocks(src.URLs[0]) {
+		return max(c.opt.HoldTimeout, c.opt.HeaderTimeout+3*src.Target)
 	}
 	return c.opt.HeaderTimeout
 }
@@ -230,6 +267,10 @@ type watched struct {
 	stall time.Duration
 	stop  context.CancelFunc
 	late  atomic.Bool
+}
+
+func (c *Client) watch(body io.ReadCloser, stop context.CancelFunc) *watched {
+	return watch(body, c.opt.StallTimeout, stop)
 }
 
 func watch(body io.ReadCloser, stall time.Duration, stop context.CancelFunc) *watched {

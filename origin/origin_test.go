@@ -117,7 +117,7 @@ func TestHeads(t *testing.T) {
 			if name == "refused" {
 				base = "http://" + closed.Addr().String()
 			}
-			if _, err := c.Playlist(t.Context(), one(base+"/x.m3u8")); !errors.Is(err, row.want) {
+			if _, _, err := c.Playlist(t.Context(), one(base+"/x.m3u8")); !errors.Is(err, row.want) {
 				t.Errorf("playlist: %v, want %v", err, row.want)
 			}
 			if _, err := c.Open(t.Context(), http.MethodGet, one(base+"/x.ts"), nil); !errors.Is(err, row.want) {
@@ -168,7 +168,7 @@ func TestRedirects(t *testing.T) {
 		{fmt.Sprintf("/%d.m3u8", maxRedirects), anywhere, nil}, {fmt.Sprintf("/%d.m3u8", maxRedirects+1), anywhere, ErrRedirect},
 		{"/2.m3u8", func(u *url.URL) bool { return u.Path != "/0.m3u8" }, ErrRedirect},
 	} {
-		p, err := c.Playlist(t.Context(), Source{URLs: []string{base + row.path}, Follow: row.follow})
+		p, _, err := c.Playlist(t.Context(), Source{URLs: []string{base + row.path}, Follow: row.follow})
 		if !errors.Is(err, row.want) {
 			t.Errorf("%s: %v, want %v", row.path, err, row.want)
 		}
@@ -194,10 +194,10 @@ func TestFailover(t *testing.T) {
 			fmt.Fprint(w, mediaText)
 		}
 	})
-	if _, err := c.Playlist(t.Context(), Source{URLs: []string{"http://127.0.0.1:1/x.m3u8", base + "/bad.m3u8", base + "/good.m3u8"}}); err != nil || bad != 1 || good != 1 {
+	if _, _, err := c.Playlist(t.Context(), Source{URLs: []string{"http://127.0.0.1:1/x.m3u8", base + "/bad.m3u8", base + "/good.m3u8"}}); err != nil || bad != 1 || good != 1 {
 		t.Errorf("%v; the bad one was asked %d times, the good one %d", err, bad, good)
 	}
-	if _, err := c.Playlist(t.Context(), Source{URLs: []string{base + "/none.m3u8", base + "/good.m3u8"}}); !errors.Is(err, ErrNotFound) || good != 1 {
+	if _, _, err := c.Playlist(t.Context(), Source{URLs: []string{base + "/none.m3u8", base + "/good.m3u8"}}); !errors.Is(err, ErrNotFound) || good != 1 {
 		t.Errorf("%v; the good one was asked %d times", err, good)
 	}
 }
@@ -210,10 +210,10 @@ func TestHold(t *testing.T) {
 		time.Sleep(held)
 		fmt.Fprint(w, mediaText)
 	})
-	if _, err := c.Playlist(t.Context(), one(base+"/x.m3u8?a=b&_HLS_msn=4&_HLS_part=0")); err != nil {
+	if _, _, err := c.Playlist(t.Context(), one(base+"/x.m3u8?a=b&_HLS_msn=4&_HLS_part=0")); err != nil {
 		t.Errorf("held: %v", err)
 	}
-	if _, err := c.Playlist(t.Context(), one(base+"/x.m3u8?a=b")); !errors.Is(err, ErrTimeout) {
+	if _, _, err := c.Playlist(t.Context(), one(base+"/x.m3u8?a=b")); !errors.Is(err, ErrTimeout) {
 		t.Errorf("slow: %v", err)
 	}
 }
@@ -238,7 +238,7 @@ func TestSilence(t *testing.T) {
 			t.Parallel()
 			c, base := serveRaw(t, opt, hang(begin))
 			began := time.Now()
-			if _, err := c.Playlist(t.Context(), one(base+"/x.m3u8")); !errors.Is(err, ErrTimeout) {
+			if _, _, err := c.Playlist(t.Context(), one(base+"/x.m3u8")); !errors.Is(err, ErrTimeout) {
 				t.Errorf("playlist: %v", err)
 			}
 			m, err := c.Open(t.Context(), http.MethodGet, one(base+"/x.ts"), nil)

@@ -121,66 +121,104 @@ const (
 	fetchTimeout  = 60 * time.Second // for a whole playlist, blocking reload included
 )
 
-// Playlist fetches a playlist. All who ask while it is being fetched get the same one, and one who leaves does not
-// disturb the others. A body equal to the last version's is that version.
-func (c *Client) Playlist(ctx context.Context, src Source) (*Playlist, error) {
-	done := c.flights.DoChan(src.Scope+"\x00"+src.URLs[0], func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
-		defer cancel()
-		p, err := c.fetchInTurn(ctx, src)
-		c.opt.Metrics.fetched("playlist", err)
-		return p, err
-	})
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case r := <-done:
-		if r.Err != nil {
-			return nil, r.Err
-		}
-		return r.Val.(*Playlist), nil
-	}
+// timeout is how long the whole of a playlist may take, blocking reload included.
+func (c *Client) timeout(src Source) time.Duration {
+	return max(fetchTimeout, c.patience(src)+c.opt.LargeTimeout)
 }
 
 // fetchInTurn bounds how many different playlists are fetched at a time: of one scope, and those that an origin holds (blocking reloads)
 // apart from the others, which they must not keep waiting.
-func (c *Client) fetchInTurn(ctx context.Context, src Source) (*Playlist, error) {
+func (c *Client) fetchInTurn(ctx context.Context, src Source, old *keptPlaylist, asked time.Time, headed func(directives)) (*keptPlaylist, int, error) {
 	in := c.turns
 	if blocks(src.URLs[0]) {
 		in = c.held
 	}
 	leave := in.enter(ctx, src.Scope)
 	if leave == nil {
-		return nil, fmt.Errorf("%w: too many playlists at once", ErrTimeout)
+		return nil, 0, crowded(ctx)
 	}
 	defer leave()
-	return c.fetch(ctx, src)
+	return c.fetch(ctx, src, old, asked, headed)
 }
 
-func (c *Client) fetch(ctx context.Context, src Source) (*Playlist, error) {
-	resp, stop, err := c.do(ctx, http.MethodGet, src, http.Header{"Accept-Encoding": {"gzip"}})
-	if err != nil {
-		return nil, err
+// crowded is why there was no turn: everybody left, or it took too long.
+func crowded(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
 	}
-	m := &Media{Header: resp.Header, Length: resp.ContentLength, URL: resp.Request.URL, Body: watch(resp.Body, c.opt.StallTimeout, stop)}
+	return fmt.Errorf("%w: too many playlists at once", ErrTimeout)
+}
+
+// fetch asks the origins for a playlist, or whether the old one has changed. What it returns beside an error is to be remembered of it.
+func (c *Client) fetch(ctx context.Context, src Source, old *keptPlaylist, asked time.Time, headed func(directives)) (*keptPlaylist, int, error) {
+	h := http.Header{"Accept-Encoding": {"gzip"}}
+	if old != nil {
+		(&entity{valid: old.valid}).conditional(h)
+	}
+	resp, stop, err := c.do(ctx, http.MethodGet, src, h)
+	if err != nil {
+		return nil, 0, err
+	}
+	came, d := time.Now(), readDirectives(resp.Header)
+	m := &Media{Header: resp.Header, Length: resp.ContentLength, URL: resp.Request.URL, Body: c.watch(resp.Body, stop)}
 	defer m.Body.Close()
-	if err := status(resp); err != nil {
-		return nil, err
+	switch {
+	case resp.StatusCode == http.StatusNotModified && old != nil && old.valid.any():
+		return old.renewed(resp.Header, asked, came, blocks(src.URLs[0])), resp.StatusCode, nil
+	case isMissing(resp):
+		missing := &keptPlaylist{failed: status(resp), fresh: freshness{asked: asked},
+			until: came.Add(missingLifetime(d, blocks(src.URLs[0]), src.target(old)))}
+		return missing, resp.StatusCode, missing.failed
+	case status(resp) != nil:
+		return nil, resp.StatusCode, status(resp)
+	case resp.StatusCode != http.StatusOK:
+		return nil, resp.StatusCode, fmt.Errorf("%w: %s says %d where a playlist was asked for", ErrAnswer, m.URL.Redacted(), resp.StatusCode)
 	}
 	if t, _, _ := mime.ParseMediaType(m.Header.Get("Content-Type")); t == "text/html" {
-		return nil, fmt.Errorf("%w: %s sends an HTML page where a playlist was asked for", ErrAnswer, m.URL.Redacted())
+		return nil, resp.StatusCode, fmt.Errorf("%w: %s sends an HTML page where a playlist was asked for", ErrAnswer, m.URL.Redacted())
 	}
+	headed(d)
 	select {
 	case c.bodies <- struct{}{}:
 		defer func() { <-c.bodies }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: too many playlists at once", ErrTimeout)
+		return nil, resp.StatusCode, crowded(ctx)
 	}
-	return c.Adopt(ctx, m)
+	p, err := c.read(ctx, m)
+	if err != nil {
+		return nil, resp.StatusCode, err
+	}
+	return newHeld(p, resp.Header, asked, came, d, blocks(src.URLs[0])), resp.StatusCode, nil
 }
 
-// Adopt reads a playlist from an answer, decoded and bounded in size, and finds its version. The caller closes the body.
-func (c *Client) Adopt(ctx context.Context, m *Media) (*Playlist, error) {
+// renewed is the playlist after the origin has said that it has not changed (RFC 9111, 4.3.4).
+func (h *keptPlaylist) renewed(head http.Header, asked, came time.Time, held bool) *keptPlaylist {
+	merged := h.head.Clone()
+	merged.Del("Age")
+	for _, name := range []string{"Age", "Cache-Control", "Date", "Etag", "Expires", "Last-Modified"} {
+		if v := head[name]; len(v) > 0 {
+			merged[name] = v
+		}
+	}
+	return newHeld(h.p, merged, asked, came, readDirectives(merged), held)
+}
+
+func (s *Source) target(old *keptPlaylist) time.Duration {
+	if s.Target == 0 && old != nil && old.p.media() != nil {
+		return old.p.target()
+	}
+	return s.Target
+}
+
+func (p *Playlist) media() *playlist.Media {
+	if p.Doc == nil {
+		return nil
+	}
+	return p.Doc.Media
+}
+
+// read reads a playlist from an answer, decoded and bounded in size, and finds its version. The caller closes the body.
+func (c *Client) read(ctx context.Context, m *Media) (*Playlist, error) {
 	from := m.URL
 	if m.Length > c.opt.MaxPlaylist {
 		return nil, fmt.Errorf("%w: %s has %d bytes, at most %d are taken", ErrTooLarge, from.Redacted(), m.Length, c.opt.MaxPlaylist)

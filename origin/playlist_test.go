@@ -32,7 +32,7 @@ func TestCoalescing(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error)
 	go func() {
-		_, err := c.Playlist(ctx, one(base+"/x.m3u8"))
+		_, _, err := c.Playlist(ctx, one(base+"/x.m3u8"))
 		left <- err
 	}()
 	<-arrived
@@ -42,7 +42,7 @@ func TestCoalescing(t *testing.T) {
 		waiting.Add(1)
 		done.Go(func() {
 			waiting.Done()
-			p, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
+			p, _, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
 			if err != nil {
 				t.Error(err)
 			}
@@ -76,7 +76,9 @@ func TestVersions(t *testing.T) {
 	})
 	get := func() *Playlist {
 		t.Helper()
-		p, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
+		src := one(base + "/x.m3u8")
+		src.NotBefore = time.Now()
+		p, _, err := c.Playlist(t.Context(), src)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,13 +103,13 @@ func TestVersions(t *testing.T) {
 func TestVersionsBounded(t *testing.T) {
 	t.Parallel()
 	doc := &playlist.Document{Media: &playlist.Media{Segments: make([]playlist.Segment, 50_000)}}
-	var v versions
+	v := versions{recent: newRecent[*Playlist](maxVersions)}
 	const last = 12
 	for i := range last + 1 {
 		v.put(fmt.Sprintf("http://x/%d", i), &Playlist{Body: make([]byte, 650_000), Doc: doc})
 	}
-	if v.bytes > maxVersions || v.order.Len() != len(v.byURL) || v.order.Len() < 1 {
-		t.Errorf("%d versions of %d bytes", v.order.Len(), v.bytes)
+	if v.cost > maxVersions || v.order.Len() != len(v.table) || v.order.Len() < 1 {
+		t.Errorf("%d versions of %d bytes", v.order.Len(), v.cost)
 	}
 	if held := v.order.Len() * 50_000 * 256; held > maxVersions {
 		t.Errorf("%d versions hold %d bytes of segments", v.order.Len(), held)
@@ -158,7 +160,7 @@ func TestPlaylistBodies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, base := serve(t, Options{}, row.answer)
-			p, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
+			p, _, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
 			if !errors.Is(err, row.want) {
 				t.Fatalf("%v, want %v", err, row.want)
 			}
@@ -210,14 +212,16 @@ func TestContentCodings(t *testing.T) {
 				_, _ = io.WriteString(w, row.body)
 			})
 			for _, get := range []func() (*Playlist, error){
-				func() (*Playlist, error) { return c.Playlist(t.Context(), one(base+"/x.m3u8")) },
+				func() (*Playlist, error) { p, _, err := c.Playlist(t.Context(), one(base+"/x.m3u8")); return p, err },
 				func() (*Playlist, error) {
-					m, err := c.Open(t.Context(), http.MethodGet, one(base+"/x"), nil)
-					if err != nil {
+					if _, err := c.Open(t.Context(), http.MethodGet, one(base+"/x"), nil); !errors.Is(err, ErrPlaylist) {
 						return nil, err
 					}
-					defer m.Body.Close()
-					return c.Adopt(t.Context(), m)
+					p, served, err := c.Playlist(t.Context(), one(base+"/x"))
+					if err == nil && served.Status != Hit {
+						t.Errorf("it was fetched again: %v", served)
+					}
+					return p, err
 				},
 			} {
 				p, err := get()
@@ -237,7 +241,7 @@ func TestImport(t *testing.T) {
 	t.Parallel()
 	const text = "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-DEFINE:IMPORT=\"dir\"\n#EXTINF:6,\n{$dir}/a.ts\n"
 	c, base := serve(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) })
-	p, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
+	p, _, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +295,7 @@ func TestLargeAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 4 * maxLarge {
 		all.Go(func() {
-			if p, err := c.Playlist(t.Context(), one(fmt.Sprintf("%s/%d.m3u8", base, i))); err != nil || len(p.Body) != len(large) {
+			if p, _, err := c.Playlist(t.Context(), one(fmt.Sprintf("%s/%d.m3u8", base, i))); err != nil || len(p.Body) != len(large) {
 				t.Errorf("%v", err)
 			}
 		})
@@ -306,7 +310,7 @@ func TestLargeAtOnce(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.Adopt(ctx, &Media{Body: io.NopCloser(strings.NewReader(large)), Length: -1, URL: &url.URL{}}); !errors.Is(err, ErrTimeout) {
+	if _, err := c.read(ctx, &Media{Body: io.NopCloser(strings.NewReader(large)), Length: -1, URL: &url.URL{}}); !errors.Is(err, ErrTimeout) {
 		t.Errorf("%v", err)
 	}
 }
@@ -322,7 +326,7 @@ func TestDripFed(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	})
-	_, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
+	_, _, err := c.Playlist(t.Context(), one(base+"/x.m3u8"))
 	if !errors.Is(err, ErrTimeout) {
 		t.Errorf("it ends with %v", err)
 	}
@@ -347,7 +351,7 @@ func TestHeldKeepsNobody(t *testing.T) {
 	var held sync.WaitGroup
 	for i := range maxFetches {
 		held.Go(func() {
-			_, _ = c.Playlist(ctx, Source{Scope: "a", URLs: []string{fmt.Sprintf("%s/x.m3u8?_HLS_msn=1&x=%d", base, i+1)}})
+			_, _, _ = c.Playlist(ctx, Source{Scope: "a", URLs: []string{fmt.Sprintf("%s/x.m3u8?_HLS_msn=1&x=%d", base, i+1)}})
 		})
 	}
 	for range maxFetches {
@@ -360,7 +364,7 @@ func TestHeldKeepsNobody(t *testing.T) {
 		{Scope: "b", URLs: []string{base + "/x.m3u8?_HLS_msn=1"}},
 	} {
 		late, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		if _, err := c.Playlist(late, src); err != nil {
+		if _, _, err := c.Playlist(late, src); err != nil {
 			t.Errorf("%+v: %v", src, err)
 		}
 		cancel()

@@ -89,7 +89,7 @@ func (g *Group) Update(path string, role Role, m *Media, now time.Time) {
 	g.place(t, m, now)
 	t.list(m, now)
 	t.last = m
-	t.typical = m.Typical()
+	t.typical, t.target = m.Typical(), m.TargetDuration
 	if t.typical == 0 {
 		t.typical = m.TargetDuration
 	}
@@ -146,6 +146,16 @@ func (g *Group) TypicalDuration(path string) time.Duration {
 	defer g.mu.RUnlock()
 	if t := g.lines[path]; t != nil {
 		return t.typical
+	}
+	return 0
+}
+
+// TargetDuration is that of path; 0 if the playlist is not known.
+func (g *Group) TargetDuration(path string) time.Duration {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if t := g.lines[path]; t != nil {
+		return t.target
 	}
 	return 0
 }

@@ -14,6 +14,7 @@ type timeline struct {
 	last    *Media
 	updated time.Time
 	typical time.Duration
+	target  time.Duration
 
 	epoch    int // counts restarts that began a new axis
 	standing standing

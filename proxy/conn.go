@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"earshot/listen"
@@ -29,7 +30,7 @@ func (l listener) Accept() (net.Conn, error) {
 			return c, nil
 		}
 		limitUntaken(raw, l.takeWithin)
-		return &conn{TCPConn: tcp, Socket: listen.NewSocket(raw)}, nil
+		return &conn{TCPConn: tcp, Socket: listen.NewSocket(raw), raw: raw}, nil
 	}
 	return c, err
 }
@@ -39,6 +40,7 @@ func (l listener) Accept() (net.Conn, error) {
 type conn struct {
 	*net.TCPConn
 	*listen.Socket
+	raw syscall.RawConn
 
 	wrote atomic.Int64 // bytes given to the kernel
 
@@ -63,8 +65,19 @@ func (c *conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *conn) ReadFrom(r io.Reader) (int64, error) {
-	n, err := c.TCPConn.ReadFrom(r)
+// sendable is a piece of a body that the kernel can send.
+type sendable interface {
+	SendTo(syscall.RawConn) (sent int64, ok bool, err error)
+}
+
+func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
+	if piece, ok := r.(sendable); ok {
+		if n, ok, err = piece.SendTo(c.raw); ok {
+			c.wrote.Add(n)
+			return n, err
+		}
+	}
+	n, err = c.TCPConn.ReadFrom(r)
 	c.wrote.Add(n)
 	return n, err
 }

@@ -202,7 +202,7 @@ func (t *timelines) master(ctx context.Context, m *mount, g *masters, name strin
 	f := g.ask(name, func(f *flight) {
 		t.work.Go(func() {
 			defer close(f.done)
-			pl, err := t.origin.Playlist(t.ctx, m.named(name))
+			pl, _, err := t.origin.Playlist(t.ctx, m.named(name))
 			if err == nil && pl.Doc != nil && pl.Doc.Kind == playlist.KindMaster {
 				g.learn(name, pl.Doc, false)
 			}

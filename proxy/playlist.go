@@ -29,31 +29,33 @@ func (p *Proxy) servePlaylist(w *answer, r *http.Request, m *mount) error {
 	if r.Method == http.MethodHead {
 		return p.headPlaylist(w, r, m)
 	}
-	pl, err := p.opt.Origin.Playlist(r.Context(), m.source(m.rest, m.upstreamQuery(r.URL.RawQuery)))
+	src := m.source(m.rest, m.upstreamQuery(r.URL.RawQuery))
+	src.Target = p.timelines.target(m, lineName(name, false))
+	pl, served, err := p.opt.Origin.Playlist(r.Context(), src)
 	switch {
 	case err != nil && hasDirective(r.URL.RawQuery):
 		return reloadFailed(m.group, err)
 	case err != nil:
 		return fetchFailed(m.group, err)
 	}
-	return p.answerPlaylist(w, r, m, pl, name, a)
+	return p.answerPlaylist(w, r, m, pl, served, name, a)
 }
 
 func hasDirective(query string) bool { return playlist.StripQuery(query, directives...) != query }
 
 // headPlaylist answers a HEAD: that the playlist is there. It begins no session.
 func (p *Proxy) headPlaylist(w *answer, r *http.Request, m *mount) error {
-	pl, err := p.opt.Origin.Playlist(r.Context(), m.source(m.rest, m.upstreamQuery(r.URL.RawQuery)))
+	pl, served, err := p.opt.Origin.Playlist(r.Context(), m.source(m.rest, m.upstreamQuery(r.URL.RawQuery)))
 	if err != nil {
 		return fetchFailed(m.group, err)
 	}
-	playlistHead(w.Header(), pl)
+	playlistHead(w.Header(), pl, served)
 	w.WriteHeader(http.StatusOK)
 	return nil
 }
 
-func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.Playlist, name string, a admission) error {
-	playlistHead(w.Header(), pl)
+func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.Playlist, served origin.Served, name string, a admission) error {
+	playlistHead(w.Header(), pl, served)
 	if pl.Doc == nil { // .m3u that is no HLS playlist passes as it is
 		return writeText(w, r, pl.Body)
 	}
@@ -244,7 +246,8 @@ func hasParam(query, name string) bool { return playlist.StripQuery(query, name)
 
 func directory(path string) string { return path[:strings.LastIndexByte(path, '/')+1] }
 
-func playlistHead(h http.Header, pl *origin.Playlist) {
+func playlistHead(h http.Header, pl *origin.Playlist, served origin.Served) {
+	servedHead(h, served)
 	contentType := pl.ContentType
 	if pl.Doc != nil && !origin.IsPlaylistType(contentType) {
 		contentType = "application/vnd.apple.mpegurl"

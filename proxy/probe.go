@@ -35,7 +35,7 @@ func (p *Proxy) Probe(ctx context.Context, path string, atOrigin int, master *Pr
 	src := m.source(m.rest, m.upstreamQuery(u.RawQuery))
 	src.URLs = src.URLs[atOrigin : atOrigin+1]
 	src.Scope = "probe"
-	pl, err := p.opt.Origin.Playlist(ctx, src)
+	pl, _, err := p.opt.Origin.Playlist(ctx, src)
 	if err != nil {
 		return nil, err
 	}

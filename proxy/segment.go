@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -11,13 +12,6 @@ import (
 	"earshot/origin"
 	"earshot/playlist"
 	"earshot/session"
-)
-
-// Headers that pass, in either direction. Everything else is the edge's own business or the origin's.
-var (
-	requestHeaders  = []string{"If-Range", "If-None-Match", "If-Modified-Since", "Accept"}
-	responseHeaders = []string{"Content-Type", "Content-Encoding", "Content-Range", "Accept-Ranges", "Etag", "Last-Modified",
-		"Cache-Control", "Expires", "Age"}
 )
 
 // serveMedia sends a segment, part, init section or key as it comes from the origin, and meters it. What turns out to be a playlist by its type is
@@ -37,19 +31,17 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 		what = in.line
 	}
 	query := m.upstreamQuery(r.URL.RawQuery)
-	media, err := p.opt.Origin.Open(r.Context(), r.Method, m.source(m.rest, query), upstreamHeader(r))
+	src := m.source(m.rest, query)
+	src.Target = p.timelines.target(m, in.line)
+	media, err := p.opt.Origin.Open(r.Context(), r.Method, src, r.Header)
+	if errors.Is(err, origin.ErrPlaylist) {
+		return playlistKind, p.unnamedPlaylist(w, r, m, a)
+	}
 	if err != nil {
 		return segmentKind, fetchFailed(m.group, err)
 	}
 	defer media.Body.Close()
-	if origin.IsPlaylistType(media.Header.Get("Content-Type")) {
-		return playlistKind, p.unnamedPlaylist(w, r, m, media, a)
-	}
 	mediaHead(w.Header(), media)
-	if media.Status == http.StatusRequestedRangeNotSatisfiable { // its body is a page of the origin's
-		w.Header().Del("Content-Type")
-		w.Header().Set("Content-Length", "0")
-	}
 	if r.Method == http.MethodHead || media.Status == http.StatusNotModified || media.Status == http.StatusRequestedRangeNotSatisfiable {
 		w.WriteHeader(media.Status)
 		return segmentKind, nil
@@ -78,23 +70,15 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 }
 
 // unnamedPlaylist answers with what is a playlist by its type and not by its path.
-func (p *Proxy) unnamedPlaylist(w *answer, r *http.Request, m *mount, media *origin.Media, a admission) error {
+func (p *Proxy) unnamedPlaylist(w *answer, r *http.Request, m *mount, a admission) error {
 	if r.Method == http.MethodHead {
-		playlistHead(w.Header(), &origin.Playlist{ContentType: media.Header.Get("Content-Type")})
-		w.WriteHeader(http.StatusOK)
-		return nil
+		return p.headPlaylist(w, r, m)
 	}
-	var pl *origin.Playlist
-	var err error
-	if media.Status == http.StatusOK {
-		pl, err = p.opt.Origin.Adopt(r.Context(), media)
-	} else { // a range of it, or that it is what the player has: neither is of use to a listener's own copy
-		pl, err = p.opt.Origin.Playlist(r.Context(), m.source(m.rest, m.upstreamQuery(r.URL.RawQuery)))
-	}
+	pl, served, err := p.opt.Origin.Playlist(r.Context(), m.source(m.rest, m.upstreamQuery(r.URL.RawQuery)))
 	if err != nil {
 		return fetchFailed(m.group, err)
 	}
-	return p.answerPlaylist(w, r, m, pl, m.playlistName(r.URL.RawQuery), a)
+	return p.answerPlaylist(w, r, m, pl, served, m.playlistName(r.URL.RawQuery), a)
 }
 
 // maxKeySize is the most that a key has: those of AES-128 are 16 bytes long, those of other systems are documents.
@@ -119,29 +103,19 @@ func namesPlaylist(g *session.Grant) bool {
 	return g.Role != session.RoleMaster && g.Role != session.RoleKey
 }
 
-// upstreamHeader is what of the client's header the origin sees. Several ranges at once are not asked for: the whole is an allowed answer
-// (RFC 9110, 14.2), and one that can be metered.
-func upstreamHeader(r *http.Request) http.Header {
-	h := make(http.Header, 4)
-	for _, name := range requestHeaders {
-		if v := r.Header.Get(name); v != "" {
-			h.Set(name, v)
-		}
+func mediaHead(h http.Header, m *origin.Media) {
+	maps.Copy(h, m.Header)
+	servedHead(h, m.Served)
+	if m.Length >= 0 && m.Status != http.StatusNotModified {
+		h["Content-Length"] = []string{strconv.FormatInt(m.Length, 10)}
 	}
-	if v := r.Header.Get("Range"); v != "" && !strings.Contains(v, ",") {
-		h.Set("Range", v)
-	}
-	return h
 }
 
-func mediaHead(h http.Header, m *origin.Media) {
-	for _, name := range responseHeaders {
-		if v := m.Header.Get(name); v != "" {
-			h.Set(name, v)
-		}
-	}
-	if m.Length >= 0 && m.Status != http.StatusNotModified {
-		h.Set("Content-Length", strconv.FormatInt(m.Length, 10))
+// servedHead says how the edge came by an answer.
+func servedHead(h http.Header, s origin.Served) {
+	h["Cache-Status"] = []string{s.CacheStatus()}
+	if s.Age > 0 || s.Status != origin.Bypass {
+		h["Age"] = []string{s.AgeHeader()}
 	}
 }
 
@@ -199,6 +173,5 @@ func (p *Proxy) send(w *answer, r *http.Request, m *origin.Media, t *listen.Tran
 		http.NewResponseController(w.ResponseWriter).Flush() // what was counted must leave
 		t.Broke()
 		w.cut = true
-		p.opt.Origin.Broken(err)
 	}
 }

@@ -86,6 +86,14 @@ func (t *timelines) find(m *mount) (*timeline, bool) {
 	return g, ok
 }
 
+// target is the target duration of a playlist of the mount's group, 0 if it has not passed through here.
+func (t *timelines) target(m *mount, line string) time.Duration {
+	if g, ok := t.find(m); ok {
+		return g.TargetDuration(line)
+	}
+	return 0
+}
+
 func (m *mount) timelineKey() string { return m.prefix + "\x00" + m.group }
 
 func (t *timelines) forgetOldest() {
@@ -153,7 +161,9 @@ func (t *timelines) refresh(m *mount, g *timeline, ref reference, since time.Tim
 		return false
 	}
 	t.work.Go(func() {
-		pl, err := t.origin.Playlist(t.ctx, m.named(ref.name))
+		src := m.named(ref.name)
+		src.NotBefore = f.at
+		pl, _, err := t.origin.Playlist(t.ctx, src)
 		if err == nil && pl.Doc != nil && pl.Doc.Media != nil {
 			values, _ := t.variables(t.ctx, m, g.masters, pl.Doc, pl.URL, ref.master)
 			g.learnMedia(ref.line, ref.role, t.read(pl, values).Doc.Media)

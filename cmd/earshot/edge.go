@@ -24,6 +24,7 @@ import (
 	"earshot/gate"
 	"earshot/listen"
 	"earshot/origin"
+	"earshot/origin/blob"
 	"earshot/proxy"
 	"earshot/relay"
 	"earshot/session"
@@ -79,7 +80,12 @@ func (e *edge) wire() (err error) {
 		return err
 	}
 	server := "Earshot/" + version()
-	e.origin = origin.New(origin.Options{UserAgent: server, Log: log, Metrics: origin.NewMetrics(registry)})
+	room, err := blob.Open(filepath.Join(cfg.Data, "cache"))
+	if err != nil {
+		return err
+	}
+	e.origin = origin.New(origin.Options{UserAgent: server, Log: log, Metrics: origin.NewMetrics(registry),
+		Memory: max(1, int64(cfg.Cache.Memory)), Disk: int64(cfg.Cache.Disk), Room: room})
 	e.relay = relay.New(relay.Options{Log: log, Metrics: relay.NewMetrics(registry), UserAgent: server})
 	e.proxy = proxy.New(proxy.Options{
 		Streams: streams(cfg),
@@ -198,6 +204,9 @@ func (e *edge) checks() []admin.Check {
 // close lets go of the data directory. What was wired in part is closed in part.
 func (e *edge) close() error {
 	var errs []error
+	if e.origin != nil {
+		e.origin.Close()
+	}
 	if e.db != nil {
 		errs = append(errs, e.db.Close())
 	}
