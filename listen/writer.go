@@ -86,8 +86,15 @@ func (s sink) ReadFrom(piece io.Reader) (int64, error) {
 	if !ok {
 		return s.copy(piece)
 	}
+	var told int64 // by a piece that tells how far it has come: a slow listener's takes a while
+	if p, ok := piece.(interface{ Tell(func(n int64)) }); ok {
+		p.Tell(func(n int64) {
+			told += n
+			s.t.Wrote(n)
+		})
+	}
 	n, err := rf.ReadFrom(piece)
-	s.t.Wrote(n)
+	s.t.Wrote(n - told)
 	if err != nil { // what a body gives in pieces is there to be read
 		err = fmt.Errorf("%w: %w", ErrWrite, err)
 	}

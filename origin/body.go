@@ -22,8 +22,8 @@ type body struct {
 	closed sync.Once
 }
 
-// maxPiece is how much of a body is sent before it is counted, in bytes, so that a long one is counted as it goes.
-const maxPiece = 256 << 10
+// maxPiece is how much of a body is given to a writer at a time, in bytes, so that a long one is counted as it goes whatever the writer is.
+const maxPiece = 1 << 20
 
 func newBody(ctx context.Context, b *blob.Blob, from *fill, first, end int64) *body {
 	r := &body{ctx: ctx, blob: b, fill: from, end: end}

@@ -13,7 +13,13 @@ type Metrics struct {
 	fetches   *prometheus.CounterVec
 	answers   *prometheus.CounterVec
 	evictions *prometheus.CounterVec
+	known     map[answered]prometheus.Counter // of answers; found once, and not written to
 	cache     atomic.Pointer[cache]
+}
+
+type answered struct {
+	kind   string
+	status Status
 }
 
 // NewMetrics registers the collectors on reg.
@@ -26,13 +32,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			[]string{"kind", "status"}),
 		evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "earshot_cache_evictions_total",
 			Help: "Bodies and notes that the cache gave up for others, by tier."}, []string{"tier"}),
+		known: make(map[answered]prometheus.Counter),
 	}
 	for _, kind := range []string{"playlist", "media"} {
 		for _, o := range append(outcomes, outcome{nil, "ok"}) {
 			m.fetches.WithLabelValues(kind, o.name)
 		}
 		for _, s := range statuses {
-			m.answers.WithLabelValues(kind, string(s))
+			m.known[answered{kind, s}] = m.answers.WithLabelValues(kind, string(s))
 		}
 	}
 	reg.MustRegister(m.fetches, m.answers, m.evictions, m.used("memory", func(c *cache) *tier { return &c.memory }),
@@ -59,7 +66,7 @@ func (m *Metrics) measure(c *cache) {
 
 func (m *Metrics) served(kind string, s Status) {
 	if m != nil {
-		m.answers.WithLabelValues(kind, string(s)).Inc()
+		m.known[answered{kind, s}].Inc()
 	}
 }
 

@@ -24,6 +24,7 @@ type Playlist struct {
 	Body        []byte
 	ContentType string
 	URL         *url.URL           // it was finally fetched from
+	Place       string             // the same without its query
 	Doc         *playlist.Document // nil if it is no playlist: then Body passes as it is
 
 	mu       sync.Mutex
@@ -94,7 +95,7 @@ func (p *Playlist) Import(master map[string]string) (*Playlist, error) {
 	if p.imported == nil || len(p.imported) >= maxImported {
 		p.imported = map[string]*Playlist{}
 	}
-	imported := &Playlist{Body: p.Body, ContentType: p.ContentType, URL: p.URL, Doc: doc}
+	imported := &Playlist{Body: p.Body, ContentType: p.ContentType, URL: p.URL, Place: p.Place, Doc: doc}
 	p.imported[key.String()] = imported
 	return imported, nil
 }
@@ -110,7 +111,7 @@ func (p *Playlist) Without(params []string, master map[string]string) (*Playlist
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrTooLarge, p.URL.Redacted(), err)
 	}
-	return &Playlist{Body: p.Body, ContentType: p.ContentType, URL: p.URL, Doc: doc}, nil
+	return &Playlist{Body: p.Body, ContentType: p.ContentType, URL: p.URL, Place: p.Place, Doc: doc}, nil
 }
 
 const (
@@ -297,7 +298,8 @@ func (c *Client) version(text []byte, contentType string, from *url.URL) (*Playl
 	if old := c.versions.get(key); old != nil && old.ContentType == contentType && bytes.Equal(old.Body, text) {
 		return old, nil
 	}
-	p := &Playlist{Body: text, ContentType: contentType, URL: from}
+	place, _, _ := strings.Cut(key, "?")
+	p := &Playlist{Body: text, ContentType: contentType, URL: from, Place: place}
 	var err error
 	p.Doc, err = playlist.Parse(text, from)
 	switch {

@@ -107,9 +107,9 @@ type admission struct {
 	new  bool // its session begins with it
 }
 
-// approach finds out whose request it is. what names the thing a bare request belongs to. A request that would begin
+// approach finds out whose request it is. what names the thing a bare request belongs to; no other is asked for it. A request that would begin
 // a session knocks at the gate.
-func (p *Proxy) approach(r *http.Request, m *mount, what string) (admission, error) {
+func (p *Proxy) approach(r *http.Request, m *mount, what func() string) (admission, error) {
 	a := admission{who: p.identify(r, m.group)}
 	switch {
 	case a.who.grant != nil:
@@ -118,7 +118,7 @@ func (p *Proxy) approach(r *http.Request, m *mount, what string) (admission, err
 		a.new = !p.opt.Gate.Known(a.who.key)
 	default:
 		var live bool
-		a.who.key, live = p.bare(r, m.group, what)
+		a.who.key, live = p.bare(r, m.group, what())
 		a.bare, a.new = true, !live
 	}
 	if a.new {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +32,8 @@ type Metrics struct {
 	foreign  prometheus.Counter
 	cuts     prometheus.Counter
 	settled  *prometheus.CounterVec
+
+	tallies sync.Map // by requestOutcome
 }
 
 // NewMetrics registers the collectors on reg.
@@ -60,10 +63,29 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 }
 
 func (m *Metrics) served(kind requestKind, code int, took time.Duration) {
-	if m != nil {
-		m.requests.WithLabelValues(string(kind), strconv.Itoa(code)).Inc()
-		m.duration.WithLabelValues(string(kind)).Observe(took.Seconds())
+	if m == nil {
+		return
 	}
+	key := requestOutcome{kind, code}
+	known, ok := m.tallies.Load(key)
+	if !ok {
+		known, _ = m.tallies.LoadOrStore(key, &tally{m.requests.WithLabelValues(string(kind), strconv.Itoa(code)),
+			m.duration.WithLabelValues(string(kind))})
+	}
+	t := known.(*tally)
+	t.requests.Inc()
+	t.duration.Observe(took.Seconds())
+}
+
+// tally are the collectors of a requestOutcome, found once.
+type tally struct {
+	requests prometheus.Counter
+	duration prometheus.Observer
+}
+
+type requestOutcome struct {
+	kind requestKind
+	code int
 }
 
 func (m *Metrics) problem(code string) {

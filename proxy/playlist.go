@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +21,7 @@ func (p *Proxy) servePlaylist(w *answer, r *http.Request, m *mount) error {
 		return notFound("no playlist has so long a path")
 	}
 	name := m.playlistName(r.URL.RawQuery)
-	a, err := p.approach(r, m, m.rest)
+	a, err := p.approach(r, m, func() string { return m.rest })
 	if err != nil {
 		return err
 	}
@@ -194,7 +193,7 @@ func (p *Proxy) learn(m *mount, pl *origin.Playlist, name string, says *session.
 
 // plan is where the playlist is spliced, for this mount.
 func (p *Proxy) plan(m *mount, pl *origin.Playlist) *playlist.Plan {
-	moved := m.moved(pl.URL)
+	moved := m.moved(pl)
 	return pl.Plan(m.prefix, moved, func() *playlist.Plan {
 		plan := pl.Doc.Plan(p.routes.mapper(m), moved)
 		p.metrics.leftAlone(plan.Foreign + plan.Unresolved)
@@ -204,8 +203,13 @@ func (p *Proxy) plan(m *mount, pl *origin.Playlist) *playlist.Plan {
 
 // moved reports whether a playlist came from another directory than the client's URL stands for, so that its relative URIs
 // mean something else to the client.
-func (m *mount) moved(final *url.URL) bool {
-	path, ok := m.edgePath(final)
+func (m *mount) moved(pl *origin.Playlist) bool {
+	for _, base := range m.bases {
+		if rest, ok := strings.CutPrefix(pl.Place, base); ok && rest == m.rest {
+			return false // it is what was asked for, to the letter
+		}
+	}
+	path, ok := m.edgePath(pl.URL)
 	return !ok || directory(path) != directory(m.prefix+m.rest)
 }
 
@@ -226,6 +230,9 @@ func changedParams(r *http.Request, pl *origin.Playlist) (names []string) {
 // redirected to (rfc8216bis, 4.4.2.3), and the player has not seen that redirect. Who has the parameter already is not sent again, whatever
 // its value, or an origin that changes it each time would keep him on the way for ever.
 func (m *mount) movedQuery(r *http.Request, pl *origin.Playlist) (location string, ok bool) {
+	if len(pl.Doc.Params) == 0 {
+		return "", false
+	}
 	for _, name := range pl.Doc.Params {
 		ok = ok || hasParam(pl.URL.RawQuery, name) && !hasParam(r.URL.RawQuery, name)
 	}
@@ -253,11 +260,17 @@ func playlistHead(h http.Header, pl *origin.Playlist, served origin.Served) {
 		contentType = "application/vnd.apple.mpegurl"
 	}
 	if contentType != "" {
-		h.Set("Content-Type", contentType)
+		h["Content-Type"] = []string{contentType}
 	}
-	h.Set("Cache-Control", "private, no-store")
-	h.Set("Vary", "Accept-Encoding")
+	h["Cache-Control"] = forNobodyElse
+	h["Vary"] = byEncoding
 }
+
+// Values of headers that are the same each time; nobody writes to them.
+var (
+	forNobodyElse = []string{"private, no-store"}
+	byEncoding    = []string{"Accept-Encoding"}
+)
 
 // minGzip is the size below which compressing a playlist saves no packet.
 const minGzip = 1400
@@ -277,7 +290,7 @@ func writeText(w *answer, r *http.Request, text []byte) error {
 			text = *packed
 		}
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.Header()["Content-Length"] = []string{strconv.Itoa(len(text))}
 	w.WriteHeader(http.StatusOK)
 	w.Write(text) // an error means that the client has gone
 	return nil

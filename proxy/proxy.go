@@ -45,6 +45,7 @@ type Proxy struct {
 	timelines *timelines
 	metrics   *Metrics
 	large     chan struct{} // a place for each large playlist being personalised
+	server    []string      // value of the Server header; nobody writes to it
 }
 
 // New makes the data plane. Close it.
@@ -52,7 +53,7 @@ func New(opt Options) *Proxy {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Proxy{opt: opt, routes: newRoutes(opt.Streams), metrics: opt.Metrics,
+	return &Proxy{opt: opt, routes: newRoutes(opt.Streams), metrics: opt.Metrics, server: []string{opt.Server},
 		timelines: newTimelines(opt.Origin, opt.Log), large: make(chan struct{}, maxLarge)}
 }
 
@@ -92,7 +93,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (p *Proxy) serve(w *answer, r *http.Request, c *conn) (kind requestKind, err error) {
 	cors(w.Header())
-	w.Header().Set("Server", p.opt.Server)
+	w.Header()["Server"] = p.server
 	path := plain(r.URL.EscapedPath())
 	m := p.routes.find(path)
 	if m == nil || !safe(r.URL) {

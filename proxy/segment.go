@@ -17,19 +17,21 @@ import (
 // serveMedia sends a segment, part, init section or key as it comes from the origin, and meters it. What turns out to be a playlist by its type is
 // answered as one.
 func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (requestKind, error) {
-	in := p.belongs(r, m)
-	what := in.line
-	if what == "" {
-		what = directory(m.rest)
-	}
-	a, err := p.approach(r, m, what)
+	in := reference{}
+	a, err := p.approach(r, m, func() string {
+		in = p.belongs(r, m)
+		return in.within(m)
+	})
 	if err != nil {
 		return segmentKind, err
 	}
-	if g := a.who.grant; g != nil && namesPlaylist(g) {
+	switch g := a.who.grant; {
+	case g != nil && namesPlaylist(g):
 		in = reference{name: g.Playlist, line: lineName(g.Playlist, g.ByQuery), role: playlist.Role(g.Role), master: g.Master}
-		what = in.line
+	case !a.bare:
+		in = p.belongs(r, m)
 	}
+	what := in.within(m)
 	query := m.upstreamQuery(r.URL.RawQuery)
 	src := m.source(m.rest, query)
 	src.Target = p.timelines.target(m, in.line)
@@ -96,6 +98,14 @@ func (p *Proxy) belongs(r *http.Request, m *mount) reference {
 		}
 	}
 	return reference{}
+}
+
+// within is what a request for media belongs to: the playlist that lists it, or else its directory.
+func (in reference) within(m *mount) string {
+	if in.line != "" {
+		return in.line
+	}
+	return directory(m.rest)
 }
 
 // namesPlaylist tells whether a grant says which media playlist a URI stands in.

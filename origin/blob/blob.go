@@ -119,8 +119,12 @@ type Blob struct {
 	mu   sync.RWMutex // the writer moves a body that outgrows the heap
 	heap []byte
 	file *os.File
+	head []byte // the first bytes of a file: a server looks at them before it has the kernel send the rest
 	size int64
 }
+
+// headBytes is how much of a file is plain memory too.
+const headBytes = 512
 
 // OnFree names what is to be told when the last holder has released the blob. It is called before anybody else holds it.
 func (b *Blob) OnFree(f func()) { b.free = f }
@@ -166,6 +170,9 @@ func (b *Blob) Write(p []byte) (int, error) {
 	}
 	n, err := b.file.WriteAt(p, b.size)
 	b.mu.Lock()
+	if missing := headBytes - len(b.head); missing > 0 {
+		b.head = append(b.head, p[:min(n, missing)]...)
+	}
 	b.size += int64(n)
 	b.mu.Unlock()
 	if err != nil {
@@ -187,13 +194,13 @@ func (b *Blob) spread() {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.file, b.heap = f, nil
+	b.file, b.head, b.heap = f, append(make([]byte, 0, headBytes), b.heap[:min(len(b.heap), headBytes)]...), nil
 }
 
 // ReadAt reads what has been written (io.ReaderAt).
 func (b *Blob) ReadAt(p []byte, off int64) (int, error) {
 	b.mu.RLock()
-	heap, file, size := b.heap, b.file, b.size
+	heap, head, file, size := b.heap, b.head, b.file, b.size
 	b.mu.RUnlock()
 	if off >= size {
 		return 0, io.EOF
@@ -201,6 +208,9 @@ func (b *Blob) ReadAt(p []byte, off int64) (int, error) {
 	p = p[:min(int64(len(p)), size-off)]
 	if file == nil {
 		return copy(p, heap[off:]), nil
+	}
+	if off+int64(len(p)) <= int64(len(head)) {
+		return copy(p, head[off:]), nil
 	}
 	n, err := file.ReadAt(p, off)
 	if n == len(p) {
@@ -229,7 +239,12 @@ func (b *Blob) Drop(off int64) bool {
 type Piece struct {
 	Blob     *Blob
 	From, To int64
+
+	sent func(n int64)
 }
+
+// Tell names who is to be told, as it goes, of every byte that SendTo has sent.
+func (p *Piece) Tell(sent func(n int64)) { p.sent = sent }
 
 func (p *Piece) Read(buf []byte) (int, error) {
 	if p.From >= p.To {

@@ -75,6 +75,9 @@ func (p *Piece) send(out, in int, sent *int64) (done, ok bool, err error) {
 		if n > 0 {
 			p.From += int64(n)
 			*sent += int64(n)
+			if p.sent != nil {
+				p.sent(int64(n))
+			}
 		}
 		switch {
 		case err == unix.EINTR:
