@@ -31,6 +31,8 @@ type Config struct {
 
 	Streams []Stream // in the order of the file, which is the order in which patterns are tried
 
+	Origins []Origin // of hosts that need settings; each host once
+
 	Listening Listening
 	Cache     Cache
 	Privacy   Privacy

@@ -109,7 +109,7 @@ func TestContract(t *testing.T) {
 	c.Streams[1].Match = nil
 	want := Default()
 	want.Streams = []Stream{news, tv, kpcc}
-	want.Secrets, want.Limits, want.Blackouts = []Secret{}, []Limit{}, []Blackout{}
+	want.Secrets, want.Limits, want.Blackouts, want.Origins = []Secret{}, []Limit{}, []Blackout{}, []Origin{}
 	want.notices = c.notices
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("got  %+v\nwant %+v", *c, want)

@@ -28,6 +28,7 @@ func configKeys(c *Config) into {
 		field{"client_ip_header", checked(&c.ClientIPHeader, badHeader)},
 		field{"max_sessions", number(&c.MaxSessions, 1)},
 		field{"new_sessions_per_address", number(&c.NewSessionsPerAddress, 1)},
+		field{"origins", list(&c.Origins, originKeys)},
 		field{"listening", object(
 			field{"slice", duration(&c.Listening.Slice, time.Millisecond)},
 			field{"idle", duration(&c.Listening.Idle, time.Millisecond)},

@@ -48,6 +48,7 @@ func Parse(name string, text []byte, env func(string) (string, bool)) (*Config, 
 	d.check(&c, top)
 	notices := d.capabilities()
 	notices = append(notices, d.overlaps(c.Streams)...)
+	notices = append(notices, d.checkOrigins(&c)...)
 	if len(d.problems) > 0 {
 		d.problems.sort()
 		return nil, d.problems

@@ -15,6 +15,7 @@ type Metrics struct {
 	evictions *prometheus.CounterVec
 	known     map[answered]prometheus.Counter // of answers; found once, and not written to
 	cache     atomic.Pointer[cache]
+	attemptMetrics
 }
 
 type answered struct {
@@ -25,6 +26,7 @@ type answered struct {
 // NewMetrics registers the collectors on reg.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
+		attemptMetrics: newAttemptMetrics(reg),
 		fetches: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "earshot_origin_fetches_total",
 			Help: "Fetches from HLS origins, by kind and outcome."}, []string{"kind", "outcome"}),
 		answers: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "earshot_cache_answers_total",
@@ -94,17 +96,19 @@ func (m *Metrics) fetched(kind string, err error) {
 	if m == nil {
 		return
 	}
-	name := "ok"
-	if err != nil {
-		name = "bad-answer"
-		for _, o := range outcomes {
-			if errors.Is(err, o.err) {
-				name = o.name
-				break
-			}
+	m.fetches.WithLabelValues(kind, outcomeOf(err)).Inc()
+}
+
+func outcomeOf(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	for _, o := range outcomes {
+		if errors.Is(err, o.err) {
+			return o.name
 		}
 	}
-	m.fetches.WithLabelValues(kind, name).Inc()
+	return "bad-answer"
 }
 
 // broken counts a body that the origin broke off.

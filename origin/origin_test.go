@@ -140,6 +140,9 @@ func counted(t *testing.T, registry *prometheus.Registry, kind, outcome string) 
 		t.Fatal(err)
 	}
 	for _, f := range families {
+		if f.GetName() != "earshot_origin_fetches_total" {
+			continue
+		}
 		for _, m := range f.GetMetric() {
 			if l := m.GetLabel(); l[0].GetValue() == kind && l[1].GetValue() == outcome {
 				return m.GetCounter().GetValue()

@@ -124,7 +124,7 @@ const (
 
 // timeout is how long the whole of a playlist may take, blocking reload included.
 func (c *Client) timeout(src Source) time.Duration {
-	return max(fetchTimeout, c.patience(src)+c.opt.LargeTimeout)
+	return max(fetchTimeout, c.opt.HoldTimeout, 3*min(src.Target, maxTarget)+c.opt.HeaderTimeout) + c.opt.LargeTimeout
 }
 
 // fetchInTurn bounds how many different playlists are fetched at a time: of one scope, and those that an origin holds (blocking reloads)

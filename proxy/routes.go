@@ -182,18 +182,39 @@ func safe(u *url.URL) bool {
 // climbs reports whether a segment of so many dots, and other bytes or not, is "." or "..".
 func climbs(dots int, other bool) bool { return !other && (dots == 1 || dots == 2) }
 
-// follow reports whether a redirect of this mount may lead to u: to a host of its own origins, or one named in the
-// configuration.
+// follow reports whether a redirect of this mount may lead to u: to one of its own origins, or to a host named in the configuration, there
+// to the ports of its own origins and the usual ones unless the name has a port.
 func (m *mount) follow(u *url.URL) bool {
-	if u.Scheme != "http" && u.Scheme != "https" {
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return false
 	}
+	usual := portOf(u) == usualPort(u.Scheme)
+	known := usual
 	for _, base := range m.bases {
-		if b, err := url.Parse(base); err == nil && b.Host == u.Host {
+		b, err := url.Parse(base)
+		if err != nil {
+			continue
+		}
+		own := portOf(b) == portOf(u)
+		downgrade := b.Scheme == "https" && u.Scheme == "http"
+		upgrade := usual && portOf(b) == usualPort(b.Scheme) // from http to https, mostly
+		if strings.EqualFold(b.Hostname(), u.Hostname()) && !downgrade && (own || upgrade) {
 			return true
 		}
+		known = known || own
 	}
 	return slices.ContainsFunc(m.stream.Follow, func(host string) bool {
-		return strings.EqualFold(host, u.Host) || strings.EqualFold(host, u.Hostname())
+		f := url.URL{Host: host}
+		return strings.EqualFold(f.Hostname(), u.Hostname()) && (f.Port() == portOf(u) || f.Port() == "" && known)
 	})
+}
+
+// portOf is the port of a URL, by default its scheme's.
+func portOf(u *url.URL) string { return cmp.Or(u.Port(), usualPort(u.Scheme)) }
+
+func usualPort(scheme string) string {
+	if scheme == "https" {
+		return "443"
+	}
+	return "80"
 }

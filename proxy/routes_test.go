@@ -148,23 +148,35 @@ func TestCaptures(t *testing.T) {
 }
 
 func TestFollow(t *testing.T) {
-	r := table()
-	film, news := r.find("/film/x"), r.find("/hls/news/x")
+	streams := map[string]*Stream{
+		"film":   {HLS: []string{"http://vod/film/"}, Follow: []string{"cdn.example", "cdn.ports:8443", "[2001:db8::1]"}},
+		"news":   {HLS: []string{"http://packager:8000/live/", "http://spare/live/"}, Follow: []string{"cdn.example"}},
+		"secure": {HLS: []string{"https://vod/film/"}},
+	}
 	for _, c := range []struct {
-		m    *mount
-		url  string
-		want bool
+		stream, url string
+		want        bool
 	}{
-		{film, "http://vod/other", true}, {film, "https://cdn.example/x", true}, {film, "https://cdn.example:8443/x", true},
-		{news, "https://cdn.example/x", false}, {news, "http://spare/x", true}, {film, "ftp://vod/x", false}, {film, "http://vod.evil/x", false},
-		{film, "http://127.0.0.1/", false},
+		// Its own origins.
+		{"film", "http://vod/other", true}, {"film", "http://VOD:80/other", true}, {"film", "https://vod/other", true}, {"film", "https://vod:443/", true},
+		{"film", "http://vod:8080/", false}, {"film", "https://vod:8443/", false}, {"film", "ftp://vod/x", false}, {"film", "http://vod.evil/x", false},
+		{"film", "http:///x", false}, {"film", "http://127.0.0.1/", false},
+		{"news", "http://spare/x", true}, {"news", "http://packager:8000/x", true}, {"news", "https://packager:8000/x", true},
+		{"news", "http://packager/x", false}, {"news", "http://packager:22/x", false}, {"news", "https://packager/x", false},
+		{"secure", "https://vod/x", true}, {"secure", "http://vod/x", false}, {"secure", "http://vod:443/x", false},
+		// Hosts that it names.
+		{"film", "https://cdn.example/x", true}, {"film", "http://cdn.example/x", true}, {"film", "http://CDN.example:80/x", true},
+		{"film", "https://cdn.example:8443/x", false}, {"film", "http://cdn.example:443/x", false}, {"film", "http://cdn.example:6379/x", false},
+		{"film", "https://cdn.ports:8443/x", true}, {"film", "https://cdn.ports/x", false}, {"film", "http://[2001:db8::1]/x", true},
+		{"news", "http://cdn.example:8000/x", true}, {"news", "http://cdn.example:8001/x", false}, {"secure", "https://cdn.example/x", false},
 	} {
 		u, err := url.Parse(c.url)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.m.follow(u); got != c.want {
-			t.Errorf("%s follows %s: %v", c.m.group, c.url, got)
+		s := streams[c.stream]
+		if got := s.mount("g", "/", "", s.HLS).follow(u); got != c.want {
+			t.Errorf("%s follows %s: %v", c.stream, c.url, got)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -31,6 +32,8 @@ type Options struct {
 	HeaderTimeout  time.Duration // [15s] for the head of its answer and the first of its audio
 	StallTimeout   time.Duration // [30s] without a byte, after which a source is given up
 	WriteStall     time.Duration // [30s] that a listener may take for one write. He is cut after half as much again at the latest
+
+	Access func(u *url.URL) Access // what the source at a URL needs; nil: nothing
 
 	// Dial connects to sources; nil is a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)

@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"encoding/base64"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -77,20 +77,35 @@ func parseOrigin(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// mayFollow allows a redirect to the host that redirects and to those configured.
+// mayFollow allows a redirect to where the redirecting origin and those configured are: their hosts, at the same port or the usual
+// ones. None leads out of TLS.
 func (d *dialer) mayFollow(from, to *url.URL) bool {
-	if to.Scheme != "http" && to.Scheme != "https" {
+	if to.Scheme != "https" && (to.Scheme != "http" || from.Scheme == "https") {
 		return false
 	}
-	if strings.EqualFold(from.Hostname(), to.Hostname()) {
+	if sameHost(from, to) {
 		return true
 	}
 	for _, o := range d.origins {
-		if u, err := parseOrigin(o); err == nil && strings.EqualFold(u.Hostname(), to.Hostname()) {
+		if u, err := parseOrigin(o); err == nil && sameHost(u, to) {
 			return true
 		}
 	}
 	return false
+}
+
+func sameHost(known, to *url.URL) bool {
+	return strings.EqualFold(known.Hostname(), to.Hostname()) && (portOf(to) == portOf(known) || portOf(to) == usualPorts[to.Scheme])
+}
+
+var usualPorts = map[string]string{"http": "80", "https": "443"}
+
+// portOf is the port of a URL, by default its scheme's.
+func portOf(u *url.URL) string {
+	if port := u.Port(); port != "" {
+		return port
+	}
+	return usualPorts[u.Scheme]
 }
 
 // ask makes one request. It returns a source, or where the origin says it is, or an error.
@@ -99,7 +114,7 @@ func (d *dialer) ask(ctx context.Context, u *url.URL) (*source, *url.URL, *Upstr
 	if err != nil {
 		return nil, nil, broke(err)
 	}
-	next, failure := s.begin(d.request(u), u, d.opt.HeaderTimeout)
+	next, failure := s.begin(d.request(u), u, d.opt.access(u).HeaderTimeout)
 	if next != nil || failure != nil {
 		s.close()
 		return nil, next, failure
@@ -108,19 +123,16 @@ func (d *dialer) ask(ctx context.Context, u *url.URL) (*source, *url.URL, *Upstr
 }
 
 func (d *dialer) connect(ctx context.Context, u *url.URL) (*source, error) {
-	limited, cancel := context.WithTimeout(ctx, d.opt.ConnectTimeout)
+	access := d.opt.access(u)
+	limited, cancel := context.WithTimeout(ctx, access.ConnectTimeout)
 	defer cancel()
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	}
-	raw, err := d.opt.Dial(limited, "tcp", net.JoinHostPort(u.Hostname(), port))
+	raw, err := d.opt.Dial(limited, "tcp", net.JoinHostPort(u.Hostname(), portOf(u)))
 	if err != nil {
 		return nil, err
 	}
 	s := &source{raw: raw, conn: raw}
 	if u.Scheme == "https" {
-		secure := tls.Client(raw, d.tlsFor(u.Hostname()))
+		secure := tls.Client(raw, d.tlsFor(u.Hostname(), access.Roots))
 		if err := secure.HandshakeContext(limited); err != nil {
 			raw.Close()
 			return nil, err
@@ -132,27 +144,16 @@ func (d *dialer) connect(ctx context.Context, u *url.URL) (*source, error) {
 	return s, nil
 }
 
-func (d *dialer) tlsFor(host string) *tls.Config {
+func (d *dialer) tlsFor(host string, roots *x509.CertPool) *tls.Config {
 	c := d.tls.Clone()
 	if c == nil {
 		c = new(tls.Config)
 	}
 	c.ServerName, c.MinVersion = host, tls.VersionTLS12
-	return c
-}
-
-// request asks in HTTP/1.0, so that nobody thinks of chunks.
-func (d *dialer) request(u *url.URL) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "GET %s HTTP/1.0\r\nHost: %s\r\nUser-Agent: %s\r\nIcy-MetaData: 1\r\nAccept: */*\r\n",
-		u.RequestURI(), u.Host, clean(d.opt.UserAgent))
-	if u.User != nil {
-		password, _ := u.User.Password()
-		pair := u.User.Username() + ":" + password
-		fmt.Fprintf(&b, "Authorization: Basic %s\r\n", base64.StdEncoding.EncodeToString([]byte(pair)))
+	if roots != nil {
+		c.RootCAs = roots
 	}
-	b.WriteString("Connection: close\r\n\r\n")
-	return b.String()
+	return c
 }
 
 // begin sends the request and reads up to the first audio.

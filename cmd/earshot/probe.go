@@ -44,13 +44,13 @@ type prober struct {
 	limit time.Duration              // probeOrigin, but for tests
 }
 
-func newProber(cfg *config.Config, client *origin.Client) *prober {
+func newProber(cfg *config.Config, client *origin.Client, hosts []origin.Host) *prober {
 	all := streams(cfg)
 	return &prober{
 		cfg:   cfg,
 		all:   all,
 		proxy: proxy.New(proxy.Options{Streams: all, Origin: client}),
-		relay: relay.New(relay.Options{UserAgent: "Earshot/" + version(), HeaderTimeout: probeEach}),
+		relay: relay.New(relay.Options{UserAgent: "Earshot/" + version(), HeaderTimeout: probeEach, Access: relayAccess(hosts), Dial: client.Dial}),
 		paths: make(map[*proxy.Stream][]string),
 		limit: probeOrigin,
 	}
@@ -97,9 +97,13 @@ func presentable(line string) string {
 
 // probeOrigins asks every origin, prints what it finds in the order of the configuration, and fails if an origin does not serve its stream.
 func probeOrigins(ctx context.Context, cfg *config.Config, paths []string, stdout io.Writer) error {
-	client := origin.New(origin.Options{UserAgent: "Earshot/" + version(), HeaderTimeout: probeEach})
+	hosts, err := originHosts(cfg)
+	if err != nil {
+		return err
+	}
+	client := origin.New(origin.Options{UserAgent: "Earshot/" + version(), HeaderTimeout: probeEach, Hosts: hosts, Origins: originURLs(cfg)})
 	defer client.Close()
-	p := newProber(cfg, client)
+	p := newProber(cfg, client, hosts)
 	defer p.proxy.Close()
 	for _, path := range paths {
 		s, ok := p.proxy.StreamAt(path)

@@ -163,7 +163,7 @@ func TestProbeEnds(t *testing.T) {
 	}
 	client := origin.New(origin.Options{HeaderTimeout: probeEach})
 	defer client.Close()
-	p := newProber(cfg, client)
+	p := newProber(cfg, client, nil)
 	defer p.proxy.Close()
 	p.limit = time.Second
 	began := time.Now()
