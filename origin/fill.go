@@ -28,15 +28,18 @@ type fill struct {
 	nearly  bool // done: it goes on without anybody
 
 	// What came of it; set before head is closed.
-	head    chan struct{}
-	entity  *entity // to be answered with, by all
-	stored  bool    // and its body is the object's: nothing changed
-	alone   bool    // each must ask for himself: the answer is not to be shared
-	failed  error
-	whence  fetched
-	body    *blob.Blob
-	room    *room
-	sliding bool // guarded by mu: it is longer than what is kept
+	head   chan struct{}
+	entity *entity // to be answered with, by all
+	stored bool    // and its body is the object's: nothing changed
+	alone  bool    // each must ask for himself: the answer is not to be shared
+	failed error
+	whence fetched
+	body   *blob.Blob
+	room   *room
+
+	// Of the fetch itself.
+	sliding bool // it is longer than what is kept
+	closing bool // nearly was set
 
 	present chan *gift // holds the answer that is not to be shared, for one of those who asked
 
@@ -222,7 +225,8 @@ func (f *fill) keep(p []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoRoom, err)
 	}
-	if f.entity.length >= 0 && f.entity.length-f.written.Load() <= max(nearlyBytes, f.entity.length/nearlyShare) {
+	if length := f.entity.length; length >= 0 && !f.closing && length-f.written.Load() <= max(nearlyBytes, length/nearlyShare) {
+		f.closing = true
 		f.cache.mu.Lock()
 		f.nearly = true
 		f.cache.mu.Unlock()

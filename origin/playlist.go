@@ -301,7 +301,7 @@ func (c *Client) version(text []byte, contentType string, from *url.URL) (*Playl
 	place, _, _ := strings.Cut(key, "?")
 	p := &Playlist{Body: text, ContentType: contentType, URL: from, Place: place}
 	var err error
-	p.Doc, err = playlist.Parse(text, from)
+	p.Doc, err = parse(text, from)
 	switch {
 	case errors.Is(err, playlist.ErrNotPlaylist):
 		if looksLikeHTML(text) {
@@ -314,6 +314,16 @@ func (c *Client) version(text []byte, contentType string, from *url.URL) (*Playl
 	}
 	c.versions.put(key, p)
 	return p, nil
+}
+
+// parse is playlist.Parse on a goroutine that no server watches over: what makes it panic costs that playlist, and nobody else's.
+func parse(text []byte, from *url.URL) (doc *playlist.Document, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %s makes the parser panic: %v", ErrAnswer, named(from), r)
+		}
+	}()
+	return playlist.Parse(text, from)
 }
 
 // broken gives an error of reading a playlist's body the sentinel it belongs to.

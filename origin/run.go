@@ -36,7 +36,8 @@ func (f *fill) run(q *query, part byteRange, old *entity) {
 	case IsPlaylistType(resp.Header.Get("Content-Type")):
 		f.redirect(q, resp, body, d)
 	case d.never || !f.prepare(newEntity(resp, d, f.fresh(resp, d), q.src.Target), q.method):
-		if f.handOver(q, resp, body, part) {
+		remember := d.never || resp.ContentLength > max(f.cache.most(&f.cache.memory), f.cache.most(&f.cache.disk))
+		if f.handOver(q, resp, body, part, remember) {
 			body = nil
 		}
 	default:
@@ -172,8 +173,8 @@ func (f *fill) redirect(q *query, resp *http.Response, body *watched, d directiv
 }
 
 // handOver is for what is not to be shared, or is too large to keep: one of those who asked gets it, the others ask for themselves, and
-// who comes after them does not wait for anybody. It reports whether the body is out of its hands.
-func (f *fill) handOver(q *query, resp *http.Response, body *watched, part byteRange) bool {
+// who comes after them does not wait for anybody, if that is to be remembered. It reports whether the body is out of its hands.
+func (f *fill) handOver(q *query, resp *http.Response, body *watched, part byteRange, remember bool) bool {
 	plain := q.method == http.MethodGet && !part.given
 	if plain {
 		f.present <- &gift{resp, body, f}
@@ -181,11 +182,14 @@ func (f *fill) handOver(q *query, resp *http.Response, body *watched, part byteR
 	f.cache.client.opt.Metrics.fetched("media", nil)
 	f.answered(func() {
 		f.alone = true
-		if f.object.fill == f {
-			f.cache.note(f.object, time.Now().Add(aloneFor), func() { f.object.alone = true })
-			f.object.fill = nil
-			f.cache.tidy(f.object)
+		if f.object.fill != f {
+			return
 		}
+		if remember {
+			f.cache.note(f.object, time.Now().Add(aloneFor), func() { f.object.alone = true })
+		}
+		f.object.fill = nil
+		f.cache.tidy(f.object)
 	})
 	return plain
 }

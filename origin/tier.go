@@ -49,8 +49,9 @@ func (c *cache) reserve(t *tier, n int64) bool {
 func (c *cache) evict(t *tier, s *slot) {
 	c.drop(t, s)
 	c.metrics.evicted(t == &c.memory)
-	if o := s.object; o.memory == nil && o.disk == nil && o.fill == nil {
-		delete(c.objects, o.key)
+	if o := s.object; o.memory == nil && o.disk == nil {
+		o.entity = nil // a head without its body is none
+		c.tidy(o)
 	}
 }
 
