@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -63,16 +64,24 @@ func TestBadInputHLSOrigin(t *testing.T) {
 	for name, c := range badPlaylists {
 		acts[name] = c.do
 	}
-	v := startVillain(t, acts)
 	g := startGood(t)
-	e := startEdge(t, g.streams(), hlsStream("evil", "/evil/", "http://"+v.host+"/"),
-		hlsStream("down", "/down/", fmt.Sprintf("http://127.0.0.1:%d/", freePort(t))))
+	streams := g.streams() + hlsStream("down", "/down/", fmt.Sprintf("http://127.0.0.1:%d/", freePort(t)))
+	villains := make(map[string]*villain) // each fault has an origin of its own, which would else answer for the others'
+	for name := range acts {
+		villains[name] = startVillain(t, acts)
+		streams += hlsStream("evil-"+name, "/evil/"+name+"/", "http://"+villains[name].host+"/"+name+"/")
+	}
+	e := startEdge(t, streams)
 	c := startCrowd(t, e)
 	todo := make(map[string]func(*testing.T))
 	moves := make(map[[2]string]float64) // kind and outcome of fetches
 	add := func(folder, kind string, want badAnswer) {
 		moves[[2]string{kind, want.outcome}]++
-		todo[folder+" "+kind] = func(t *testing.T) { refusedBy(t, e, folder, kind, v.host, want) }
+		host := "127.0.0.1"
+		if v := villains[path.Base(folder)]; v != nil {
+			host = v.host
+		}
+		todo[folder+" "+kind] = func(t *testing.T) { refusedBy(t, e, folder, kind, host, want) }
 	}
 	for name, want := range cases {
 		add("evil/"+name, "playlist", want)
@@ -94,7 +103,9 @@ func TestBadInputHLSOrigin(t *testing.T) {
 	}
 	c.undisturbed(t)
 	e.unharmed(t, 512<<20)
-	checkNoAddress(t, e, v.host)
+	for _, v := range villains {
+		checkNoAddress(t, e, v.host)
+	}
 	e.checkMetrics(t)
 }
 

@@ -17,7 +17,7 @@ type attemptMetrics struct {
 func newAttemptMetrics(reg prometheus.Registerer) attemptMetrics {
 	m := attemptMetrics{
 		up: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "earshot_origin_up",
-			Help: "Whether an origin (scheme, host and port) is asked, 1, or rests after failures, 0."}, []string{"origin"}),
+			Help: "Whether an origin is asked, 1, or rests after failures, 0; by the first stream that has it, and its place there."}, []string{"origin"}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "earshot_origin_attempts_total",
 			Help: "Requests to single origins, by outcome."}, []string{"outcome"}),
 		failovers: prometheus.NewCounter(prometheus.CounterOpts{Name: "earshot_origin_failovers_total",

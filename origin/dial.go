@@ -35,22 +35,24 @@ type dialer struct {
 
 func newDialer(opt *Options, hosts *Hosts) *dialer {
 	d := &dialer{resolver: opt.Resolver, hosts: hosts, origins: make(map[string]bool), public: make(map[string]bool)}
-	for _, text := range opt.Origins {
-		d.know(text)
+	for _, o := range opt.Origins {
+		d.know(o.URL)
 	}
 	return d
 }
 
+// upToHost is the beginning of a URL. What follows the host may hold captures, and need not be part of a URL yet.
+func upToHost(text string) string {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if end := strings.IndexAny(rest, "/?#"); ok && end >= 0 {
+		return scheme + "://" + rest[:end]
+	}
+	return text
+}
+
 // know takes the host of a URL for a configured one.
 func (d *dialer) know(text string) {
-	// What follows the host may hold captures, and need not be part of a URL yet.
-	if scheme, rest, ok := strings.Cut(text, "://"); ok {
-		if end := strings.IndexAny(rest, "/?#"); end >= 0 {
-			rest = rest[:end]
-		}
-		text = scheme + "://" + rest
-	}
-	if u, err := url.Parse(text); err == nil {
+	if u, err := url.Parse(upToHost(text)); err == nil {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.origins[bare(u.Hostname())] = true

@@ -33,7 +33,7 @@ func TestReach(t *testing.T) {
 // TestCheck tells the story of names and of the addresses that they lead to, one after the other.
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	d := newDialer(&Options{Origins: []string{"http://inside/x/", "https://Outside.example:8443/${ch}/", "http://split/"}},
+	d := newDialer(&Options{Origins: []Named{{URL: "http://inside/x/"}, {URL: "https://Outside.example:8443/${ch}/"}, {URL: "http://split/"}}},
 		NewHosts([]Host{{Name: "split", Private: true}, {Name: "cdn.lan:8080", Private: true}}))
 	for _, step := range []struct {
 		name, port, to string

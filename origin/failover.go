@@ -226,12 +226,7 @@ type origins struct {
 }
 
 func (o *origins) of(u string) *health {
-	key := u
-	if scheme, rest, ok := strings.Cut(u, "://"); ok {
-		if end := strings.IndexAny(rest, "/?#"); end >= 0 {
-			key = u[:len(scheme)+3+end]
-		}
-	}
+	key := upToHost(u)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if h, ok := o.spelt[key]; ok {
@@ -257,13 +252,24 @@ func (o *origins) of(u string) *health {
 // made readies a new origin.
 func (f *fetcher) made(h *health, u string) {
 	f.dialer.know(u)
-	f.opt.Metrics.stands(h.name, true)
+	label := f.label(h.name)
+	f.opt.Metrics.stands(label, true)
 	h.change = func(failure error) {
-		f.opt.Metrics.stands(h.name, failure == nil)
+		f.opt.Metrics.stands(label, failure == nil)
 		if failure != nil {
 			f.opt.Log.Warn("an origin is down", "origin", h.name, "err", failure)
 			return
 		}
 		f.opt.Log.Info("an origin is back", "origin", h.name)
 	}
+}
+
+// label is what metrics call an origin.
+func (f *fetcher) label(name string) string {
+	for _, o := range f.opt.Origins {
+		if u, err := url.Parse(upToHost(o.URL)); err == nil && originOf(u) == name {
+			return o.Label
+		}
+	}
+	return "other"
 }

@@ -34,7 +34,7 @@ type Options struct {
 	Disk           int64         // of bodies kept; 0: none
 	Room           *blob.Room    // where they are; nil: in memory only
 	Hosts          []Host        // what single hosts need
-	Origins        []string      // URLs of the configured origins, perhaps with captures after the host. Those that are asked are known by that
+	Origins        []Named       // the configured origins. Those that are asked are known by that
 	Resolver       *net.Resolver // nil: the system's
 	Log            *slog.Logger
 	Metrics        *Metrics
@@ -103,6 +103,12 @@ func (c *Client) Close() {
 	c.cache.close()
 	c.work.Wait()
 	c.fetcher.close()
+}
+
+// Named is a configured origin.
+type Named struct {
+	URL   string // perhaps with captures after the host
+	Label string // in metrics, which hold no address
 }
 
 // Source is one thing at its origins.

@@ -40,7 +40,8 @@ func (l listener) Accept() (net.Conn, error) {
 type conn struct {
 	*net.TCPConn
 	*listen.Socket
-	raw syscall.RawConn
+	raw  syscall.RawConn
+	more bool // what is written is followed by more at once; set by the goroutine that writes
 
 	wrote atomic.Int64 // bytes given to the kernel
 
@@ -60,7 +61,11 @@ type held struct {
 const maxBefore = 32
 
 func (c *conn) Write(p []byte) (int, error) {
-	n, err := c.TCPConn.Write(p)
+	write := c.TCPConn.Write
+	if c.more {
+		write = c.writeMore
+	}
+	n, err := write(p)
 	c.wrote.Add(int64(n))
 	return n, err
 }
@@ -71,6 +76,7 @@ type sendable interface {
 }
 
 func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
+	c.more = false
 	if piece, ok := r.(sendable); ok {
 		if n, ok, err = piece.SendTo(c.raw); ok {
 			c.wrote.Add(n)

@@ -88,7 +88,7 @@ func (e *edge) wire() (err error) {
 	if err != nil {
 		return err
 	}
-	e.origin = origin.New(origin.Options{UserAgent: server, Hosts: hosts, Origins: originURLs(cfg), Memory: max(1, int64(cfg.Cache.Memory)),
+	e.origin = origin.New(origin.Options{UserAgent: server, Hosts: hosts, Origins: namedOrigins(cfg), Memory: max(1, int64(cfg.Cache.Memory)),
 		Disk: int64(cfg.Cache.Disk), Room: room, Log: log, Metrics: origin.NewMetrics(registry)})
 	e.relay = relay.New(relay.Options{Log: log, Metrics: relay.NewMetrics(registry), UserAgent: server, Access: relayAccess(hosts), Dial: e.origin.Dial})
 	e.proxy = proxy.New(proxy.Options{

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
+	"slices"
+	"strconv"
 
 	"earshot/config"
 	"earshot/origin"
@@ -26,12 +29,15 @@ func originHosts(cfg *config.Config) ([]origin.Host, error) {
 	return hosts, nil
 }
 
-// originURLs are the origins of all streams, with captures below the host.
-func originURLs(cfg *config.Config) (urls []string) {
+// namedOrigins are the origins of all streams, with captures below the host.
+func namedOrigins(cfg *config.Config) (all []origin.Named) {
 	for i := range cfg.Streams {
-		urls = append(append(urls, cfg.Streams[i].HLS...), cfg.Streams[i].ICY...)
+		s := &cfg.Streams[i]
+		for n, u := range append(slices.Clone(s.HLS), s.ICY...) {
+			all = append(all, origin.Named{URL: u, Label: cmp.Or(s.Group, s.Stream) + "/" + strconv.Itoa(n+1)})
+		}
 	}
-	return urls
+	return all
 }
 
 // relayAccess is what the hosts need, in the relay's words.

@@ -77,7 +77,7 @@ func TestOrigins(t *testing.T) {
 			t.Errorf("%d %s", status, body)
 		}
 	}
-	if _, body := get("http://" + operators + "/metrics"); !strings.Contains(body, "earshot_origin_up{origin=\""+s.URL+"\"} 0\n") || strings.Contains(body, "hunter2") {
+	if _, body := get("http://" + operators + "/metrics"); !strings.Contains(body, "earshot_origin_up{origin=\"news/1\"} 0\n") || strings.Contains(body, "hunter2") {
 		t.Error("the metrics do not say that the origin is down")
 	}
 	terminate()

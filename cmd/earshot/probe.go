@@ -101,7 +101,7 @@ func probeOrigins(ctx context.Context, cfg *config.Config, paths []string, stdou
 	if err != nil {
 		return err
 	}
-	client := origin.New(origin.Options{UserAgent: "Earshot/" + version(), HeaderTimeout: probeEach, Hosts: hosts, Origins: originURLs(cfg)})
+	client := origin.New(origin.Options{UserAgent: "Earshot/" + version(), HeaderTimeout: probeEach, Hosts: hosts, Origins: namedOrigins(cfg)})
 	defer client.Close()
 	p := newProber(cfg, client, hosts)
 	defer p.proxy.Close()
