@@ -15,15 +15,13 @@ import (
 // unenforced keys guard something, or say where data goes. To accept one and not act on it would leave open what
 // the operator believes shut, so setting one is an error.
 var unenforced = map[string]string{
-	"listen[].tls":            "serve TLS",
-	"listen[].proxy_protocol": "read the PROXY protocol",
-	"auth":                    "check who may listen",
-	"limits":                  "enforce limits",
-	"blackouts":               "enforce blackouts",
-	"geo":                     "look up where a listener is",
-	"store":                   "keep its records in PostgreSQL",
-	"live":                    "share live sessions through Redis",
-	icyFile:                   "play a file when the origins fail",
+	"auth":      "check who may listen",
+	"limits":    "enforce limits",
+	"blackouts": "enforce blackouts",
+	"geo":       "look up where a listener is",
+	"store":     "keep its records in PostgreSQL",
+	"live":      "share live sessions through Redis",
+	icyFile:     "play a file when the origins fail",
 }
 
 // idle keys only tune. They are accepted, and reported by [Config.Notices].

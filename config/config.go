@@ -60,7 +60,7 @@ type Listener struct {
 	ProxyProtocol bool
 }
 
-// TLS names the PEM files of a listener. Both were regular, readable files when the configuration was read.
+// TLS names the PEM files of a listener. They were a pair when the configuration was read.
 type TLS struct{ Cert, Key string }
 
 // Admin is where operators are served. Token is empty only if Addr is a loopback address.

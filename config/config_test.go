@@ -149,7 +149,8 @@ func TestEverything(t *testing.T) {
 	c.Streams, c.notices = nil, nil
 
 	want := Default()
-	want.Listen = []Listener{{Addr: "127.0.0.1:0"}, {Addr: "[::1]:8080"}}
+	want.Listen = []Listener{{Addr: "127.0.0.1:0"}, {Addr: "[::1]:8080", ProxyProtocol: true,
+		TLS: &TLS{Cert: "testdata/tls/one.pem", Key: "testdata/tls/one.key"}}}
 	want.Admin = Admin{Addr: "0.0.0.0:9000", Token: "t0ken-t0ken"}
 	want.Data, want.Edge = "/var/lib/earshot", "earshot-1"
 	want.Secrets = []Secret{{"new", "t0ken-t0ken-t0ken-t0ken"}, {"old", "0123456789abcdef"}}

@@ -122,6 +122,7 @@ func listenerKeys(l *Listener) into {
 				l.TLS = &TLS{}
 				object(field{"cert", file(&l.TLS.Cert)}, field{"key", file(&l.TLS.Key)})(v)
 				v.needs("cert", "key")
+				v.pair(l.TLS)
 			}},
 			field{"proxy_protocol", boolean(&l.ProxyProtocol)},
 		)(v)

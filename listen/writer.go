@@ -10,12 +10,20 @@ import (
 // Writer tells a Transfer of every byte that goes through it, by whichever way: Write, ReadFrom a stream, or ReadFrom a body that sends itself (io.WriterTo)
 // in pieces, which the kernel sends (sendfile) where the writer beneath lets it. Bytes are counted when they have been written.
 type Writer struct {
-	w io.Writer
-	t *Transfer
+	w    io.Writer
+	t    *Transfer
+	step int // bytes written at once
 }
 
 // NewWriter meters what is written to w. For http responses w is the server's own ResponseWriter, whose ReadFrom reaches the socket.
-func NewWriter(w io.Writer, t *Transfer) *Writer { return &Writer{w, t} }
+// A w with a method Step is given no more than that at once; it is at most copyBuffer.
+func NewWriter(w io.Writer, t *Transfer) *Writer {
+	m := &Writer{w: w, t: t, step: copyBuffer}
+	if s, ok := w.(interface{ Step() int }); ok {
+		m.step = s.Step()
+	}
+	return m
+}
 
 // ErrWrite marks an error of the writing side, where ReadFrom may fail on either.
 var ErrWrite = errors.New("the listener does not take it")
@@ -25,10 +33,14 @@ const copyBuffer = 64 << 10
 
 var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 
-func (m *Writer) Write(p []byte) (int, error) {
-	n, err := m.w.Write(p)
-	m.t.Wrote(int64(n))
-	return n, err
+func (m *Writer) Write(p []byte) (n int, err error) {
+	for {
+		wrote, err := m.w.Write(p[n:min(len(p), n+m.step)])
+		m.t.Wrote(int64(wrote))
+		if n += wrote; err != nil || n == len(p) {
+			return n, err
+		}
+	}
 }
 
 // ReadFrom sends src to its end. An error wraps ErrWrite if it was not src's.
@@ -41,10 +53,11 @@ func (m *Writer) ReadFrom(src io.Reader) (n int64, err error) {
 
 func (m *Writer) copy(src io.Reader) (n int64, err error) {
 	buf := copyBuffers.Get().(*[copyBuffer]byte)
+	in := buf[:copyBuffer-copyBuffer%m.step] // whole steps
 	for {
-		read, rerr := src.Read(buf[:])
+		read, rerr := src.Read(in)
 		if read > 0 {
-			wrote, werr := m.Write(buf[:read])
+			wrote, werr := m.Write(in[:read])
 			if n += int64(wrote); werr != nil {
 				return n, fmt.Errorf("%w: %w", ErrWrite, werr) // HTTP/2 may still read the buffer: it is not used again
 			}
@@ -57,7 +70,7 @@ func (m *Writer) copy(src io.Reader) (n int64, err error) {
 			return n, rerr
 		}
 		// What comes as it is made must leave so: a server keeps back the last few KB of what it is given.
-		if read < len(buf) {
+		if read < len(in) {
 			m.flush()
 		}
 	}

@@ -3,12 +3,14 @@ package listen_test
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -147,5 +149,36 @@ func TestUnsent(t *testing.T) {
 				t.Errorf("counted %d; the client's buffer holds a few kB", counted)
 			}
 		})
+	}
+}
+
+// keeper fails, and keeps what it was given, as an HTTP/2 server may when the stream is reset under a Write.
+type keeper struct{ kept []byte }
+
+func (k *keeper) Write(p []byte) (int, error) {
+	k.kept = p
+	return 0, io.ErrClosedPipe
+}
+
+// TestFailedWriteKeepsBuffer: what a failed Write was given is never written to again.
+func TestFailedWriteKeepsBuffer(t *testing.T) {
+	account := plainBook().Account(who("a"))
+	send := func(to io.Writer, what string) error {
+		transfer := account.Open(listen.Body{Stream: "s", Length: -1, Placer: everything()})
+		defer transfer.Finish(true)
+		_, err := listen.NewWriter(to, transfer).ReadFrom(strings.NewReader(what))
+		return err
+	}
+	var first keeper
+	if err := send(&first, "first"); !errors.Is(err, listen.ErrWrite) {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if err := send(io.Discard, "other"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(first.kept) != "first" {
+		t.Errorf("the server would send %q", first.kept)
 	}
 }

@@ -3,62 +3,55 @@ package proxy
 import (
 	"io"
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"earshot/listen"
 )
 
-// Listen wraps a listener's connections so that handlers can ask the kernel what it still holds unsent. A connection on which a player
-// takes nothing that is meant for him, for takeWithin, breaks: with it goes what it holds of the origin's.
-func Listen(l net.Listener) net.Listener { return listener{l, takeWithin} }
-
-const takeWithin = 5 * time.Minute
-
-type listener struct {
-	net.Listener
-	takeWithin time.Duration
-}
-
-func (l listener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if tcp, ok := c.(*net.TCPConn); ok && err == nil {
-		raw, err := tcp.SyscallConn()
-		if err != nil {
-			return c, nil
-		}
-		limitUntaken(raw, l.takeWithin)
-		return &conn{TCPConn: tcp, Socket: listen.NewSocket(raw), raw: raw}, nil
-	}
-	return c, err
-}
-
 // conn is a connection that knows the bodies sent on it until the listener has them: when a handler is done, most of a short segment may
-// still be in the kernel. It is a TCPConn in all else, sendfile included.
+// still be in the kernel. It is a TCPConn in all else, sendfile included. Under TLS it carries records, which are a little longer than the
+// bodies in them: what the kernel holds of a body is never told too small.
 type conn struct {
 	*net.TCPConn
 	*listen.Socket
-	raw  syscall.RawConn
-	more bool // what is written is followed by more at once; set by the goroutine that writes
+	raw    syscall.RawConn
+	more   bool // what is written is followed by more at once; set by the goroutine that writes
+	limits limits
+	header *header // what a proxy says of the peer; nil where none is expected
 
 	wrote atomic.Int64 // bytes given to the kernel
+	end   atomic.Int32 // open, and then how it was closed
 
-	mu     sync.Mutex // the server may close a connection while it is served
-	last   *held      // of the latest body
-	before []*held    // of bodies before it that the kernel has not let go of yet: their listener asks without waiting for answers
+	mu       sync.Mutex // the server may close a connection while it is served
+	last     *held      // of the latest body; HTTP/1 only
+	before   []*held    // of other bodies that the kernel has not let go of yet: their listener asks without waiting for answers
+	streamed bool       // HTTP/2 is spoken on it
 }
 
-// held is a body of which the kernel may hold something.
+// The ends of a connection.
+const (
+	connOpen int32 = iota
+	connLeft       // the listener was still there: what the kernel holds reaches him
+	connLost       // it does not
+)
+
+// held is a body of which the kernel may hold something. In HTTP/1 one body follows another, so that it is enough to know where it ended;
+// in HTTP/2 they are mixed, and each has marks.
 type held struct {
 	transfer *listen.Transfer
 	conn     *conn
 	end      atomic.Int64 // conn.wrote when all of it had been given to the kernel; −1 before
+	marks    *marks       // nil in HTTP/1
 }
 
 // maxBefore bounds the answers that a listener who does not wait for them may have on their way.
-const maxBefore = 32
+const maxBefore = 256
+
+// NetConn is the connection beneath: what a relay does with a socket, only a TCPConn can.
+func (c *conn) NetConn() net.Conn { return c.TCPConn }
 
 func (c *conn) Write(p []byte) (int, error) {
 	write := c.TCPConn.Write
@@ -88,21 +81,34 @@ func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
 	return n, err
 }
 
-// hold is the place of the next body.
-func (c *conn) hold() *held {
+// hold is the place of the next body, which goes through w.
+func (c *conn) hold(w http.ResponseWriter) *held {
 	if c == nil {
 		return nil
 	}
 	h := &held{conn: c}
 	h.end.Store(-1)
+	if s, ok := w.(*stream); ok {
+		h.marks, s.held, s.metered = &s.marks, h, true
+	}
 	return h
 }
 
 // unsent is how much of the body the kernel holds: what was given to it after the body is sent after it.
-func (h *held) unsent() int64 {
-	unsent := h.conn.Unsent()
+func (h *held) unsent() int64 { return h.unsentAt(h.conn.position()) }
+
+// position is what was given to the kernel and what of it is unsent, in this order: what is given meanwhile must not look sent.
+func (c *conn) position() (wrote, unsent int64) {
+	wrote = c.wrote.Load()
+	return wrote, c.Unsent()
+}
+
+func (h *held) unsentAt(wrote, unsent int64) int64 {
+	if h.marks != nil {
+		return h.marks.beyond(wrote - unsent)
+	}
 	if end := h.end.Load(); end >= 0 {
-		unsent -= h.conn.wrote.Load() - end
+		unsent -= wrote - end
 	}
 	return max(0, unsent)
 }
@@ -117,14 +123,27 @@ func (h *held) asked() func() int64 {
 
 // sends notes that t is the body being sent.
 func (h *held) sends(t *listen.Transfer) {
-	if h != nil {
-		h.conn.mu.Lock()
-		h.transfer, h.conn.last = t, h
-		h.conn.mu.Unlock()
+	if h == nil {
+		return
+	}
+	c := h.conn
+	c.mu.Lock()
+	h.transfer = t
+	closed := c.end.Load() != connOpen
+	switch {
+	case closed:
+	case h.marks != nil:
+		c.before = append(c.before, h)
+	default:
+		c.last = h
+	}
+	c.mu.Unlock()
+	if closed {
+		t.Gone()
 	}
 }
 
-// next notes that the listener asks for something new. What the kernel has let go of has reached him.
+// next notes that the listener asks for something new over HTTP/1: what was sent last is all there.
 func (c *conn) next() {
 	if c == nil {
 		return
@@ -136,9 +155,18 @@ func (c *conn) next() {
 		c.before = append(c.before, c.last)
 		c.last = nil
 	}
-	kept := c.before[:0]
+	c.sweep()
+}
+
+// sweep lets go of the bodies that are over and that the kernel has let go of: they have reached the listener. The caller holds mu.
+func (c *conn) sweep() {
+	if len(c.before) == 0 {
+		return
+	}
+	wrote, unsent := c.position()
+	kept, most := c.before[:0], len(c.before) <= maxBefore
 	for _, h := range c.before {
-		if h.unsent() > 0 && len(c.before) <= maxBefore {
+		if h.end.Load() < 0 || h.unsentAt(wrote, unsent) > 0 && most {
 			kept = append(kept, h)
 		} else {
 			h.transfer.Arrived()
@@ -157,14 +185,29 @@ func (c *conn) Close() error {
 		all = append(all, c.last)
 	}
 	c.last, c.before = nil, nil
+	if c.end.Load() == connOpen {
+		end := connLost
+		if (len(all) > 0 || c.streamed) && c.PeerThere() {
+			end = connLeft
+		}
+		c.end.Store(end)
+	}
 	c.mu.Unlock()
-	there := len(all) > 0 && c.PeerThere()
 	for _, h := range all {
-		if there {
-			h.transfer.Arrived()
-		} else {
+		if c.lost() {
 			h.transfer.Gone()
+		} else {
+			h.transfer.Arrived()
 		}
 	}
 	return c.TCPConn.Close()
+}
+
+// lost tells whether the listener has closed the connection, and what the kernel holds of it will not arrive. Accounts ask it: it takes no lock
+// under which one may be asked.
+func (c *conn) lost() bool {
+	if end := c.end.Load(); end != connOpen {
+		return end == connLost
+	}
+	return !c.PeerThere()
 }

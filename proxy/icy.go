@@ -17,7 +17,8 @@ import (
 const metaInt = 16000
 
 // serveICY hands a listener's connection to the relay. The answer is HTTP/1.x of the listener's own version, without a length and
-// without chunks, and ends with the connection; ranges are answered with 200 (facts: iOS drops its titles on 206).
+// without chunks, and ends with the connection; ranges are answered with 200 (facts: iOS drops its titles on 206). Over HTTP/2 it is
+// an ordinary answer without an end.
 func (p *Proxy) serveICY(w *answer, r *http.Request, m *mount) error {
 	if r.Method == http.MethodHead {
 		info := relay.Info{ContentType: guessType(m.prefix)}
@@ -53,6 +54,9 @@ func (p *Proxy) serveICY(w *answer, r *http.Request, m *mount) error {
 	}
 	if fresh && s.Start() {
 		p.begin(s, false)
+	}
+	if r.ProtoMajor >= 2 {
+		return p.joinStream(w, r, m, hub, info, s)
 	}
 	return p.join(w, r, m, hub, info, s)
 }

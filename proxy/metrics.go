@@ -32,6 +32,7 @@ type Metrics struct {
 	foreign  prometheus.Counter
 	cuts     prometheus.Counter
 	settled  *prometheus.CounterVec
+	headers  *prometheus.CounterVec
 
 	tallies sync.Map // by requestOutcome
 }
@@ -57,8 +58,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		settled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "earshot_segments_placed_total",
 			Help: "Bodies of media by how their media time was found: in the timeline, by the stream's typical segment, or not at all."},
 			[]string{"how"}),
+		headers: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "earshot_proxy_headers_rejected_total",
+			Help: "Connections that were closed because they did not begin with a PROXY header, by reason."}, []string{"reason"}),
 	}
-	reg.MustRegister(m.requests, m.duration, m.problems, m.grants, m.ids, m.foreign, m.cuts, m.settled)
+	reg.MustRegister(m.requests, m.duration, m.problems, m.grants, m.ids, m.foreign, m.cuts, m.settled, m.headers)
 	return m
 }
 
@@ -131,5 +134,11 @@ func (m *Metrics) leftAlone(n int) {
 func (m *Metrics) placed(how string) {
 	if m != nil {
 		m.settled.WithLabelValues(how).Inc()
+	}
+}
+
+func (m *Metrics) headerRejected(err error) {
+	if m != nil {
+		m.headers.WithLabelValues(headerReason(err)).Inc()
 	}
 }

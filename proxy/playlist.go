@@ -79,7 +79,7 @@ func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.
 		w.Header().Set("Earshot-Notice", a.who.notice+"; another was minted")
 	}
 	text := texts.Get().(*[]byte)
-	defer putText(text)
+	defer putText(w, text)
 	*text, err = p.personalise(r.Context(), (*text)[:0], m, pl, name, changedParams(r, pl), a.who, s)
 	if err != nil {
 		return fetchFailed(m.group, err)
@@ -100,8 +100,9 @@ var texts = sync.Pool{New: func() any { return new([]byte) }}
 // maxText bounds what a buffer keeps between playlists.
 const maxText = 1 << 20
 
-func putText(text *[]byte) {
-	if cap(*text) <= maxText {
+// putText gives a buffer back, unless it was not sent: an HTTP/2 server may still read what it was given when the stream is reset.
+func putText(w *answer, text *[]byte) {
+	if cap(*text) <= maxText && !w.failed {
 		texts.Put(text)
 	}
 }
@@ -284,7 +285,7 @@ var gzips = sync.Pool{New: func() any {
 func writeText(w *answer, r *http.Request, text []byte) error {
 	if len(text) >= minGzip && acceptsGzip(r.Header.Get("Accept-Encoding")) {
 		packed := texts.Get().(*[]byte)
-		defer putText(packed)
+		defer putText(w, packed)
 		if err := compress(packed, text); err == nil {
 			w.Header().Set("Content-Encoding", "gzip")
 			text = *packed

@@ -6,10 +6,8 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -60,32 +58,17 @@ func New(opt Options) *Proxy {
 // Close waits for what goes on in the background.
 func (p *Proxy) Close() { p.timelines.close() }
 
-// ConnContext makes the connection of a request known to the handlers; it is for http.Server.ConnContext. The listener must
-// be one of [Listen].
-func ConnContext(ctx context.Context, c net.Conn) context.Context {
-	if c, ok := c.(*conn); ok {
-		return context.WithValue(ctx, connKey{}, c)
-	}
-	return ctx
-}
-
-type connKey struct{}
-
-func connOf(r *http.Request) *conn {
-	c, _ := r.Context().Value(connKey{}).(*conn)
-	return c
-}
-
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	c := connOf(r)
-	c.next()
-	a := &answer{ResponseWriter: w}
+	out, done := responder(w, r, c)
+	defer done()
+	a := &answer{ResponseWriter: out}
 	kind, err := p.serve(a, r, c)
 	if err != nil {
 		p.fail(a, r, kind, err)
 	}
-	p.metrics.served(kind, a.code(), time.Since(began))
+	p.metrics.served(kind, a.code(), time.Since(began)-a.listened)
 	if a.cut {
 		panic(http.ErrAbortHandler) // the listener must see that it broke
 	}
@@ -122,9 +105,11 @@ func (p *Proxy) serve(w *answer, r *http.Request, c *conn) (kind requestKind, er
 // refuseBody turns away a request with a body: it has no meaning for a stream, and to wait for it would hold what the stream needs.
 func refuseBody(w *answer, r *http.Request) error {
 	c := http.NewResponseController(w.ResponseWriter)
-	_ = c.EnableFullDuplex()                                      // answer before the body is there; HTTP/2 does so anyway
-	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // and wait no longer for it after
-	w.Header().Set("Connection", "close")
+	if r.ProtoMajor < 2 { // HTTP/2 does so anyway, and the other streams of the connection go on
+		_ = c.EnableFullDuplex()                                      // answer before the body is there
+		_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // and wait no longer for it after
+		w.Header().Set("Connection", "close")
+	}
 	return &Problem{Status: http.StatusBadRequest, Code: "body-not-allowed", Detail: "a stream takes no request body; send none"}
 }
 
@@ -148,6 +133,9 @@ type answer struct {
 	http.ResponseWriter
 	status int
 	cut    bool // the body broke off: the connection must too
+	failed bool // a write did: the server may still read what it was given
+
+	listened time.Duration // spent while the relay answered
 }
 
 func (a *answer) WriteHeader(status int) {
@@ -161,7 +149,9 @@ func (a *answer) Write(b []byte) (int, error) {
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
-	return a.ResponseWriter.Write(b)
+	n, err := a.ResponseWriter.Write(b)
+	a.failed = a.failed || err != nil
+	return n, err
 }
 
 // Unwrap is for http.ResponseController.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -30,6 +31,8 @@ type road struct {
 	addr   string
 	book   *listen.Book
 	signer *session.Signer
+	opt    Options                                 // besides what front sets
+	wrap   func(net.Listener, *Proxy) net.Listener // nil: Listen
 }
 
 const segmentSize = 400_000
@@ -75,17 +78,23 @@ func (r *road) front(up string) {
 	r.signer = signer
 	r.book = listen.NewBook(listen.Options{Edge: "e", Recorder: listen.NewRecorder(nil, spill, nil, nil)}, "test")
 	client := origin.New(origin.Options{})
-	p := New(Options{Streams: []*Stream{{Group: "news", Path: "/news/", HLS: []string{up + "/"}}}, Signer: signer, Book: r.book,
-		Gate: gate.New(gate.Options{Table: session.NewTable(100)}), Origin: client})
+	opt := r.opt
+	opt.Streams, opt.Signer, opt.Book = []*Stream{{Group: "news", Path: "/news/", HLS: []string{up + "/"}}}, signer, r.book
+	opt.Gate, opt.Origin = gate.New(gate.Options{Table: session.NewTable(100)}), client
+	p := New(opt)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	server := &http.Server{Handler: p, ConnContext: ConnContext}
+	listening := Listen(l)
+	if r.wrap != nil {
+		listening = r.wrap(l, p)
+	}
+	server := &http.Server{Handler: p, ConnContext: ConnContext, ErrorLog: log.New(io.Discard, "", 0)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = server.Serve(Listen(l)) // always returns an error, of Close
+		_ = server.Serve(listening) // always returns an error, of Close
 	}()
 	running, stop := context.WithCancel(context.Background())
 	settled := make(chan struct{})

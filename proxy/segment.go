@@ -62,7 +62,7 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 	place.small = !place.media && place.total >= 0 && place.total <= maxKeySize // of all of it, whatever range was asked for
 	place.key = place.small && a.who.grant != nil && a.who.grant.Role == session.RoleKey
 	place.class() // asks for the playlist at once where this edge has not seen it
-	held := c.hold()
+	held := c.hold(w.ResponseWriter)
 	transfer := p.opt.Book.Account(p.who(s)).Open(listen.Body{Stream: streamKey(m.group, what), Length: media.Length,
 		Placer: place, Unsent: held.asked()})
 	held.sends(transfer)
@@ -176,7 +176,11 @@ func (p *Proxy) send(w *answer, r *http.Request, m *origin.Media, t *listen.Tran
 	case err == nil:
 		t.Finish(false)
 	case errors.Is(err, listen.ErrWrite), r.Context().Err() != nil: // the listener has left, and the fetch ends with him
-		t.Finish(true)
+		if r.ProtoMajor < 2 {
+			t.Finish(true)
+		} else {
+			t.Broke() // the stream; what the connection was given of it leaves, or is lost with the connection
+		}
 		w.cut = true
 		p.metrics.responseCut()
 	default:

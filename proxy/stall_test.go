@@ -41,7 +41,7 @@ func serveStream(t *testing.T, base string, takeWithin time.Duration, opt Option
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = server.Serve(listener{l, takeWithin}) // always returns an error, of Close
+		_ = server.Serve(listener{Listener: l, limits: limits{take: takeWithin}}) // always returns an error, of Close
 	}()
 	t.Cleanup(func() {
 		server.Close()

@@ -9,3 +9,6 @@ import (
 
 // limitUntaken is for Linux.
 func limitUntaken(syscall.RawConn, time.Duration) {}
+
+// lowerUnsent is for Linux.
+func (c *conn) lowerUnsent() {}

@@ -56,6 +56,9 @@ func (b *batch) write(c net.Conn) (int64, error) {
 		b.joined = append(b.joined, p...)
 	}
 	n, err := c.Write(b.joined)
+	if err != nil {
+		b.joined = nil // an HTTP/2 server may still read it
+	}
 	return int64(n), err
 }
 

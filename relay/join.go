@@ -18,6 +18,10 @@ type Join struct {
 	Account *listen.Account
 	Stream  string // stream key on the account
 
+	// Unsent, if not nil, tells how many of the bytes written to Conn have not left, where Conn has no socket of its own to ask: it is
+	// one of the streams of an HTTP/2 connection. It must not block.
+	Unsent func() int64
+
 	// OnLeave, if not nil, is called once, when the meter is settled and the connection closed. Shutdown waits for it.
 	OnLeave func(listen.Reason)
 }
@@ -50,7 +54,10 @@ func newListener(h *Hub, j Join) *listener {
 	if len(j.Pending) > 0 {
 		l.pending = j.Pending
 	}
-	l.meter = meter{account: j.Account, stream: j.Stream, axis: h.axis, sock: l.sock}
+	l.meter = meter{account: j.Account, stream: j.Stream, axis: h.axis, unsent: l.sock.unsent}
+	if l.sock == nil && j.Unsent != nil {
+		l.meter.unsent = j.Unsent
+	}
 	return l
 }
 

@@ -216,6 +216,9 @@ func (l *listener) leave(reason listen.Reason) {
 	if l.sock.unsent() > 0 || reason == listen.Slow || reason == listen.Stalled {
 		discard(l.conn, l.sock)
 	}
+	if l.sock == nil {
+		l.conn.Close() // a stream of a connection that goes on: what was written of it leaves
+	}
 	l.meter.finish()
 	l.conn.Close()
 }

@@ -12,7 +12,7 @@ type meter struct {
 	account *listen.Account
 	stream  string
 	axis    uint64
-	sock    *socket
+	unsent  func() int64 // of what was written to the connection
 
 	written atomic.Int64 // body bytes handed to the connection
 	pos     int64        // where the media stands
@@ -61,9 +61,10 @@ func stillHeld(before []*tally) []*tally {
 
 // unsent is how much of this transfer the kernel holds: what was written after it is sent after it.
 func (t *tally) unsent() int64 {
-	unsent := t.meter.sock.unsent()
+	written := t.meter.written.Load() // first: what is written meanwhile must not look sent
+	unsent := t.meter.unsent()
 	if end := t.end.Load(); end >= 0 {
-		unsent -= t.meter.written.Load() - end
+		unsent -= written - end
 	}
 	return max(0, unsent)
 }

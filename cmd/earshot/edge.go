@@ -47,6 +47,7 @@ type edge struct {
 	proxy     *proxy.Proxy
 	admin     http.Handler
 
+	certificates  *certificates
 	drainAdmin    func()
 	adminListener net.Listener
 	front         http.Handler // serves players: the proxy, or what the demo puts before it
@@ -75,6 +76,9 @@ func (e *edge) wire() (err error) {
 		return err
 	}
 	registry := prometheus.NewRegistry()
+	if e.certificates, err = newCertificates(cfg.Listen, registry, log); err != nil {
+		return err
+	}
 	metrics := listen.NewMetrics(registry)
 	if err := e.openMeters(metrics); err != nil {
 		return err

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"earshot/config"
-	"earshot/proxy"
 )
 
 func serveCommand(ctx context.Context, args []string, _, stderr io.Writer) error {
@@ -53,8 +52,7 @@ func (e *edge) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, e.close())
 	}
-	players := &http.Server{Handler: e.front, ConnContext: proxy.ConnContext, ReadHeaderTimeout: 15 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(e.log.Handler(), slog.LevelDebug)}
+	players := newPlayerServer(e.front, e.log)
 	operators := &http.Server{Handler: e.admin, ReadHeaderTimeout: 15 * time.Second, IdleTimeout: 2 * time.Minute}
 
 	failed := make(chan error, len(media)+1)
@@ -67,9 +65,10 @@ func (e *edge) run(ctx context.Context) error {
 		})
 	}
 	stopLoops := e.startLoops()
-	for _, l := range media {
+	for i, l := range media {
 		serve(players, l)
-		e.log.Info("listening for players", "addr", l.Addr().String())
+		at := e.cfg.Listen[i]
+		e.log.Info("listening for players", "addr", l.Addr().String(), "tls", at.TLS != nil, "proxy_protocol", at.ProxyProtocol)
 	}
 	serve(operators, e.adminListener)
 	e.log.Info("listening for operators", "addr", e.adminListener.Addr().String())
@@ -100,12 +99,12 @@ func (e *edge) listenAll() (media []net.Listener, err error) {
 			}
 		}
 	}()
-	for _, at := range e.cfg.Listen {
-		l, err := net.Listen("tcp", at.Addr)
+	for i := range e.cfg.Listen {
+		l, err := e.listenPlayers(i)
 		if err != nil {
-			return media, fmt.Errorf("listen for players: %w", err)
+			return media, err
 		}
-		media = append(media, proxy.Listen(l))
+		media = append(media, l)
 	}
 	e.adminListener, err = net.Listen("tcp", e.cfg.Admin.Addr)
 	if err != nil {
@@ -148,6 +147,7 @@ func (e *edge) startLoops() (stop func() error) {
 	meters.Go(func() { e.book.Run(metering) })
 	meters.Go(func() { e.finaliser.Run(metering) })
 	meters.Go(func() { e.sweep(metering) })
+	meters.Go(func() { e.certificates.run(metering, lookAgain) })
 	return func() error {
 		stopMeters()
 		meters.Wait()
