@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"text/tabwriter"
 	"time"
 
 	"github.com/grafov/m3u8"
@@ -16,6 +18,16 @@ import (
 	"earshot/playlist/playlisttest"
 	"earshot/session"
 )
+
+// splicePart prints what splices finds.
+func splicePart(to io.Writer, opt *options) error {
+	if err := flag.Set("test.benchtime", opt.splice.time.String()); err != nil {
+		return err
+	}
+	out := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
+	splices(out, opt.splice.rounds)
+	return out.Flush()
+}
 
 // one is a way to give a session its copy of a playlist.
 type one struct {

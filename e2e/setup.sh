@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what the end-to-end tests run: Debian's packages for the programs that are missing, and the web players from the
-# npm registry.
-# Nothing is done twice. The services that come with icecast2 and prometheus are not used: the tests start their own, on free ports of
-# loopback, and end them.
+# Installs what the end-to-end tests and the benchmarks run: Debian's packages for the programs that are missing, and the web players
+# from the npm registry.
+# Nothing is done twice. The services that come with icecast2, prometheus and nginx are not used: the tests start their own, on free
+# ports of loopback, and end them.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -16,6 +16,8 @@ as_root() {
 		exit 1
 	fi
 }
+
+PATH=$PATH:/usr/sbin # where Debian keeps nginx
 
 # need PROGRAM PACKAGE
 missing=()
@@ -31,6 +33,7 @@ need promtool prometheus
 need curl curl
 need node nodejs
 need npm npm
+need nginx nginx-light
 
 if [ ${#missing[@]} -gt 0 ]; then
 	echo "e2e: installing ${missing[*]}"

@@ -1,0 +1,120 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// arena is the origin and, before it, the two servers.
+type arena struct {
+	dir     string
+	origin  *process
+	address string // of the origin
+	program string // Earshot's
+	cert    certificate
+
+	sendPlaylists bool // nginx's playlists go by sendfile
+
+	nginx, earshot *server
+	lacks          string // why Earshot has no TLS
+}
+
+// newArena starts the origin, on the core of the load.
+func newArena(opt *edgeOptions) (a *arena, err error) {
+	a = &arena{program: opt.program, sendPlaylists: opt.sendPlaylists}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if a.dir, err = os.MkdirTemp("", "earshot-bench-"); err != nil {
+		return a, err
+	}
+	if a.cert, err = newCertificate(a.dir); err != nil {
+		return a, err
+	}
+	if a.program == "" {
+		if a.program, err = buildEarshot(a.dir); err != nil {
+			return a, err
+		}
+	}
+	if err = loadCore().pinSelf(); err != nil {
+		return a, err
+	}
+	runtime.GOMAXPROCS(1) // there is one core for all of the load
+	return a, a.startOrigin()
+}
+
+func (a *arena) startOrigin() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self, originCommand)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if _, err := cmd.StdinPipe(); err != nil { // it ends with this process, however that ends
+		return err
+	}
+	if a.origin, err = start(a.dir, loadCore(), cmd); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		return a.origin.failed("does not say where it listens")
+	}
+	a.address = strings.TrimSpace(line)
+	return nil
+}
+
+// startServers starts both.
+func (a *arena) startServers() (err error) {
+	if a.nginx, err = startNginx(a.dir, a.address, a.cert, a.sendPlaylists); err != nil {
+		return err
+	}
+	a.earshot, a.lacks, err = startEarshot(a.dir, a.program, a.address, a.cert)
+	return err
+}
+
+// stopServers ends both, so that they can be started anew.
+func (a *arena) stopServers() {
+	for _, s := range []**server{&a.nginx, &a.earshot} {
+		if *s != nil {
+			(*s).proc.end()
+			*s = nil
+		}
+	}
+	for _, dir := range []string{"nginx", "earshot-edge"} {
+		_ = os.RemoveAll(filepath.Join(a.dir, dir))
+	}
+}
+
+func (a *arena) close() {
+	a.stopServers()
+	a.origin.end()
+	_ = os.RemoveAll(a.dir)
+}
+
+// mayOpen fails if this process, or a server that it starts, may not have so many connections.
+func mayOpen(conns int) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	const others = 500
+	if need := uint64(conns + others); limit.Max < need {
+		return fmt.Errorf("%d connections need %d open files, and the limit is %d: raise it (ulimit -Hn), or ask for fewer", conns, need, limit.Max)
+	}
+	return nil
+}
