@@ -105,6 +105,7 @@ func (a *Account) remove(t *Transfer) {
 	a.transfers[end] = nil
 	a.transfers = a.transfers[:end]
 	t.index = -1
+	t.over.Store(true)
 	a.busy.Add(-1)
 }
 

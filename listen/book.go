@@ -180,17 +180,27 @@ func (b *Book) Run(ctx context.Context) {
 	b.opt.Journal.rotate(b)
 }
 
+// journalRest is how long those wait who ask to be journalled just after others have been: they are written together.
+const journalRest = 20 * time.Millisecond
+
 // runJournal settles all accounts with bodies on their way, every settleEvery, and journals what changed; and at
-// once what was kicked.
+// once, or after journalRest, what was kicked.
 func (b *Book) runJournal(ctx context.Context) {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
+	rest := time.NewTimer(0)
+	defer rest.Stop()
+	var kicked chan *Account
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case a := <-b.kicked:
+		case <-rest.C:
+			kicked = b.kicked
+		case a := <-kicked:
 			b.journalKicked(a)
+			kicked = nil
+			rest.Reset(journalRest)
 		case <-tick.C:
 			b.settleAll()
 		}

@@ -39,6 +39,7 @@ type Transfer struct {
 	unsent  func() int64
 
 	written atomic.Int64
+	over    atomic.Bool // it is settled to its end
 
 	// Guarded by account.mu.
 	index  int   // in account.transfers; −1 when it is over
@@ -88,6 +89,9 @@ func (t *Transfer) Wrote(n int64) { t.written.Add(n) }
 
 // Written is how many bytes of the body were handed to the kernel.
 func (t *Transfer) Written() int64 { return t.written.Load() }
+
+// Over reports whether all of the body is accounted for: what is said of it from now on changes nothing.
+func (t *Transfer) Over() bool { return t.over.Load() }
 
 // Finish says that no more will be written: the body was sent to its end, or failed says that the listener's connection broke.
 // What the kernel holds is settled as it leaves, until [Transfer.Gone].

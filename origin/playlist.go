@@ -25,6 +25,7 @@ type Playlist struct {
 	ContentType string
 	URL         *url.URL           // it was finally fetched from
 	Place       string             // the same without its query
+	Typed       bool               // ContentType is that of a playlist
 	Doc         *playlist.Document // nil if it is no playlist: then Body passes as it is
 
 	mu       sync.Mutex
@@ -95,7 +96,7 @@ func (p *Playlist) Import(master map[string]string) (*Playlist, error) {
 	if p.imported == nil || len(p.imported) >= maxImported {
 		p.imported = map[string]*Playlist{}
 	}
-	imported := &Playlist{Body: p.Body, ContentType: p.ContentType, URL: p.URL, Place: p.Place, Doc: doc}
+	imported := &Playlist{Body: p.Body, ContentType: p.ContentType, URL: p.URL, Place: p.Place, Typed: p.Typed, Doc: doc}
 	p.imported[key.String()] = imported
 	return imported, nil
 }
@@ -111,7 +112,7 @@ func (p *Playlist) Without(params []string, master map[string]string) (*Playlist
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrTooLarge, p.URL.Redacted(), err)
 	}
-	return &Playlist{Body: p.Body, ContentType: p.ContentType, URL: p.URL, Place: p.Place, Doc: doc}, nil
+	return &Playlist{Body: p.Body, ContentType: p.ContentType, URL: p.URL, Place: p.Place, Typed: p.Typed, Doc: doc}, nil
 }
 
 const (
@@ -299,7 +300,7 @@ func (c *Client) version(text []byte, contentType string, from *url.URL) (*Playl
 		return old, nil
 	}
 	place, _, _ := strings.Cut(key, "?")
-	p := &Playlist{Body: text, ContentType: contentType, URL: from, Place: place}
+	p := &Playlist{Body: text, ContentType: contentType, URL: from, Place: place, Typed: IsPlaylistType(contentType)}
 	var err error
 	p.Doc, err = parse(text, from)
 	switch {

@@ -150,11 +150,11 @@ func (c *conn) next() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.last != nil {
+	if c.last != nil && !c.last.transfer.Over() {
 		c.last.end.Store(c.wrote.Load())
 		c.before = append(c.before, c.last)
-		c.last = nil
 	}
+	c.last = nil
 	c.sweep()
 }
 

@@ -28,10 +28,11 @@ const (
 	maxFlights       = 64
 )
 
-// master is one of them. It is immutable but for seen.
+// master is one of them. It is immutable but for seen and doc.
 type master struct {
 	name   string
-	sum    uint64 // of its text
+	doc    *playlist.Document // it was read from; guarded by masters.mu
+	sum    uint64             // of its text
 	seen   time.Time
 	roles  map[string]playlist.Role // by URL
 	paths  map[string]child         // by URL without the query
@@ -62,13 +63,19 @@ var seed = maphash.MakeSeed()
 // learn takes a master in. Beyond the bounds those seen longest ago are forgotten. Where others have its name who asked with another query,
 // clipped says so: what its variables are to one of them is nothing to the others.
 func (g *masters) learn(name string, doc *playlist.Document, clipped bool) {
-	sum := maphash.Bytes(seed, doc.Body)
 	path, _, _ := strings.Cut(name, "?")
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.asked, name)
 	m := g.named[name]
-	if m == nil || m.sum != sum {
+	if m != nil && m.doc == doc {
+		m.seen, g.latest[path] = time.Now(), m
+		return
+	}
+	sum := maphash.Bytes(seed, doc.Body)
+	if m != nil && m.sum == sum {
+		m.doc = doc
+	} else {
 		m = newMaster(name, sum, doc, g.latest[path])
 		if clipped {
 			m.values = nil
@@ -106,7 +113,7 @@ func (g *masters) oldest(not string) (oldest string) {
 
 // newMaster reads a master's children. Where its text is that of another, it shares that one's tables.
 func newMaster(name string, sum uint64, doc *playlist.Document, like *master) *master {
-	m := &master{name: name, sum: sum, values: doc.Variables}
+	m := &master{name: name, doc: doc, sum: sum, values: doc.Variables}
 	if like != nil && like.sum == sum && len(doc.Params) == 0 {
 		m.roles, m.paths = like.roles, like.paths
 		return m

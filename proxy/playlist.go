@@ -257,7 +257,7 @@ func directory(path string) string { return path[:strings.LastIndexByte(path, '/
 func playlistHead(h http.Header, pl *origin.Playlist, served origin.Served) {
 	servedHead(h, served)
 	contentType := pl.ContentType
-	if pl.Doc != nil && !origin.IsPlaylistType(contentType) {
+	if pl.Doc != nil && !pl.Typed {
 		contentType = "application/vnd.apple.mpegurl"
 	}
 	if contentType != "" {

@@ -192,6 +192,14 @@ func (i IPPolicy) apply(a netip.Addr) string {
 	return a.String()
 }
 
+// account is where a session's meters are.
+func (p *Proxy) account(s *session.Session) *listen.Account {
+	if a, ok := p.opt.Book.Find(s.Key); ok {
+		return a
+	}
+	return p.opt.Book.Account(p.who(s))
+}
+
 // who is a session as events name it.
 func (p *Proxy) who(s *session.Session) listen.Who {
 	l := &s.Listener

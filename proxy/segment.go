@@ -63,7 +63,7 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 	place.key = place.small && a.who.grant != nil && a.who.grant.Role == session.RoleKey
 	place.class() // asks for the playlist at once where this edge has not seen it
 	held := c.hold(w.ResponseWriter)
-	transfer := p.opt.Book.Account(p.who(s)).Open(listen.Body{Stream: streamKey(m.group, what), Length: media.Length,
+	transfer := p.account(s).Open(listen.Body{Stream: streamKey(m.group, what), Length: media.Length,
 		Placer: place, Unsent: held.asked()})
 	held.sends(transfer)
 	w.WriteHeader(media.Status)
