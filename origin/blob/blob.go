@@ -78,7 +78,7 @@ func (r *Room) Disk() (*Blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Blob{room: r, file: f}
+	b := &Blob{room: r, file: f, onDisk: true}
 	b.refs.Store(1)
 	return b, nil
 }
@@ -112,9 +112,10 @@ func unnamed(dir string) (*os.File, error) {
 
 // Blob is one body. It lives until as many have released it as hold it.
 type Blob struct {
-	room *Room
-	refs atomic.Int32
-	free func() // told when it is gone; set before it is shared
+	room   *Room
+	onDisk bool
+	refs   atomic.Int32
+	free   func() // told when it is gone; set before it is shared
 
 	mu   sync.RWMutex // the writer moves a body that outgrows the heap
 	heap []byte

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,8 +40,24 @@ func maxFiles() int64 {
 	return int64(min(limit.Cur/4, 64<<10))
 }
 
-// maxSend is the most that is asked of one call, in bytes: less than what the kernel's int holds.
-const maxSend = 1 << 30
+// What is asked of one call, in bytes. The kernel copies nothing, and from memory waits for nothing: the call is then made without telling Go's
+// scheduler, which would take a call of more than 20 µs for one that blocks, and move everybody else to another thread. It is short, so that it keeps
+// nobody waiting. A file on disk may have to be read.
+const (
+	sendMemory = 256 << 10
+	sendDisk   = 1 << 20
+)
+
+func (b *Blob) sendfile(out, in int, off *int64, n int64) (int, error) {
+	if b.onDisk {
+		return unix.Sendfile(out, in, off, int(min(n, sendDisk)))
+	}
+	sent, _, errno := syscall.RawSyscall6(syscall.SYS_SENDFILE, uintptr(out), uintptr(in), uintptr(unsafe.Pointer(off)), uintptr(min(n, sendMemory)), 0, 0)
+	if errno != 0 {
+		return -1, errno
+	}
+	return int(sent), nil
+}
 
 // SendTo lets the kernel send the piece to a socket. ok is false where it cannot, and nothing was sent then. The blob's own position is not
 // used, so that any number of sockets may be sent from it.
@@ -71,7 +88,7 @@ func (p *Piece) SendTo(socket syscall.RawConn) (sent int64, ok bool, err error) 
 func (p *Piece) send(out, in int, sent *int64) (done, ok bool, err error) {
 	for p.From < p.To {
 		off := p.From
-		n, err := unix.Sendfile(out, in, &off, int(min(p.To-p.From, maxSend)))
+		n, err := p.Blob.sendfile(out, in, &off, p.To-p.From)
 		if n > 0 {
 			p.From += int64(n)
 			*sent += int64(n)
