@@ -18,12 +18,14 @@ type conn struct {
 	*net.TCPConn
 	*listen.Socket
 	raw    syscall.RawConn
-	more   bool // what is written is followed by more at once; set by the goroutine that writes
+	more   bool    // what is written is followed by more at once; set by the goroutine that writes
+	kept   *[]byte // what is written goes here first; set by the goroutine that writes
 	limits limits
 	header *header // what a proxy says of the peer; nil where none is expected
 
-	wrote atomic.Int64 // bytes given to the kernel
-	end   atomic.Int32 // open, and then how it was closed
+	wrote     atomic.Int64 // bytes given to the kernel
+	releasing atomic.Bool  // kept is being written
+	end       atomic.Int32 // open, and then how it was closed
 
 	mu       sync.Mutex // the server may close a connection while it is served
 	last     *held      // of the latest body; HTTP/1 only
@@ -54,6 +56,13 @@ const maxBefore = 256
 func (c *conn) NetConn() net.Conn { return c.TCPConn }
 
 func (c *conn) Write(p []byte) (int, error) {
+	if n, err, ok := c.keep(p); ok {
+		return n, err
+	}
+	return c.write(p)
+}
+
+func (c *conn) write(p []byte) (int, error) {
 	write := c.TCPConn.Write
 	if c.more {
 		write = c.writeMore

@@ -2,6 +2,4 @@
 
 package proxy
 
-func (c *conn) push() {}
-
 func (c *conn) writeMore(p []byte) (int, error) { return c.TCPConn.Write(p) }

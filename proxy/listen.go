@@ -85,28 +85,3 @@ func responder(w http.ResponseWriter, r *http.Request, c *conn) (out http.Respon
 	}
 	return w, func() {}
 }
-
-// sealed is an answer over HTTP/1 and TLS. The kernel cannot send a file in it: hiding that the server would take one has it read in
-// large pieces, each metered as it goes.
-type sealed struct {
-	http.ResponseWriter
-	conn *conn // nil if the listener is none of ours
-}
-
-// Write gives the kernel the records of p one by one, as TLS does, and has it send them together: each packet would wake the other side.
-func (s sealed) Write(p []byte) (int, error) {
-	if s.conn == nil || len(p) <= tlsRecord {
-		return s.ResponseWriter.Write(p)
-	}
-	s.conn.more = true
-	n, err := s.ResponseWriter.Write(p)
-	s.conn.more = false
-	s.conn.push()
-	return n, err
-}
-
-// tlsRecord is the most that a TLS record holds (RFC 8446, 5.1).
-const tlsRecord = 16 << 10
-
-func (s sealed) Flush()                      { _ = http.NewResponseController(s.ResponseWriter).Flush() } // the next write fails if this did
-func (s sealed) Unwrap() http.ResponseWriter { return s.ResponseWriter }
