@@ -75,9 +75,9 @@ func (q *query) names() (keys [2]string, n int) {
 	return keys, n
 }
 
-// apart reports whether a part is asked for that is fetched by itself.
+// apart reports whether a part is asked for that is fetched by itself. The last zero bytes are none; origins answer to that what they like.
 func (q *query) apart() bool {
-	return q.method == http.MethodGet && !q.part.whole() && q.cond.ifRange == ""
+	return q.method == http.MethodGet && !q.part.whole() && !q.part.none() && q.cond.ifRange == ""
 }
 
 // found is what the cache has for a query: one of its fields is set.
@@ -111,6 +111,12 @@ func (c *cache) find(q *query) found {
 				last = true // it is the whole that is renewed
 			}
 		}
+		if o.fill != nil && o.fill.outdated(now) {
+			o.fill = nil // it goes on for those who wait
+			if !last {
+				c.tidy(o)
+			}
+		}
 		if o.fill != nil && (last || q.servable(o.fill)) {
 			o.fill.askers++
 			o.fill.joined = true
@@ -138,8 +144,8 @@ func (c *cache) find(q *query) found {
 // use is what there is of an object, if it may be used without asking the origin. The caller holds mu.
 func (c *cache) use(o *object, now time.Time) (found, bool) {
 	ttl := o.entity.fresh.TTL(now)
-	if ttl <= 0 && !now.Before(o.revive) {
-		return found{}, false
+	if ttl <= 0 && !now.Before(o.revive) || o.memory == nil && o.disk == nil {
+		return found{}, false // too old, or given up while it was renewed
 	}
 	f := found{entity: o.entity, served: Served{Status: Hit, TTL: ttl, Age: o.entity.fresh.Age(now), now: now}}
 	if ttl <= 0 {
@@ -165,6 +171,17 @@ func (c *cache) take(o *object) *blob.Blob {
 	return s.body
 }
 
+// outdated reports whether what a fill brings has been too old for a while, before it was all there: who comes now must not get it. The while
+// lets the listeners of one moment share what is not to be kept.
+func (f *fill) outdated(now time.Time) bool {
+	select {
+	case <-f.head:
+	default:
+		return false
+	}
+	return f.entity != nil && !f.stored && f.entity.fresh.TTL(now) <= 0 && now.Sub(f.entity.fresh.came) > reviveAfter
+}
+
 // servable reports whether what is asked for comes soon from a fill of the whole.
 func (q *query) servable(f *fill) bool {
 	select {
@@ -185,6 +202,7 @@ func (q *query) servable(f *fill) bool {
 // begin fetches an object. The caller holds mu, and has joined the fill.
 func (c *cache) begin(q *query, o *object, now time.Time) found {
 	if c.client.closed.Load() {
+		c.tidy(o)
 		return found{err: context.Canceled}
 	}
 	o.failed, o.playlist, o.alone = nil, false, false
@@ -236,6 +254,7 @@ func (c *cache) close() {
 	for _, o := range c.objects {
 		if o.fill != nil {
 			o.fill.cancel()
+			o.fill = nil // what it still brings is not kept
 		}
 		c.forget(o)
 	}

@@ -75,6 +75,9 @@ func (e *entity) renewed(resp *http.Response, d directives, fresh freshness) *en
 		renewed.fresh.strict = true
 	}
 	renewed.fresh.lifetime = mediaLifetime(merged, d, e.fresh.target, fresh.age, fresh.came)
+	if d.never { // from now on
+		renewed.fresh.lifetime, renewed.fresh.strict = 0, true
+	}
 	return &renewed
 }
 

@@ -108,8 +108,12 @@ func (f *fetcher) RoundTrip(req *http.Request) (*http.Response, error) {
 	hop.Header.Del("Referer") // net/http names the last hop, with its query
 	hop.Header.Set("User-Agent", f.opt.UserAgent)
 	host.sign(hop)
-	via := host.via
-	if via == nil {
+	via := f.opt.Transport
+	switch {
+	case via != nil:
+	case host.via != nil:
+		via = host.via
+	default:
 		via = f.transports[0]
 	}
 	resp, err := via.RoundTrip(hop)

@@ -176,10 +176,16 @@ func (f *fill) unfollow(b *body) {
 	delete(f.readers, b)
 }
 
-// slowest is the position of the reader that is furthest behind.
+// slowest is the position of the reader that is furthest behind. Who has asked and does not read yet is at the beginning.
 func (f *fill) slowest() int64 {
+	f.cache.mu.Lock()
+	askers := f.askers
+	f.cache.mu.Unlock()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if len(f.readers) < askers {
+		return f.gone
+	}
 	pos := f.written.Load()
 	for b := range f.readers {
 		pos = min(pos, b.pos.Load())
@@ -219,17 +225,18 @@ func (f *fill) keep(p []byte) error {
 		return err
 	}
 	n, err := f.body.Write(p)
+	missing := f.entity.length - f.written.Load() - int64(n)
+	if f.entity.length >= 0 && !f.closing && missing <= max(nearlyBytes, f.entity.length/nearlyShare) { // before a reader who needs no more can leave
+		f.closing = true
+		f.cache.mu.Lock()
+		f.nearly = true
+		f.cache.mu.Unlock()
+	}
 	if n > 0 {
 		f.advance(n)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoRoom, err)
-	}
-	if length := f.entity.length; length >= 0 && !f.closing && length-f.written.Load() <= max(nearlyBytes, length/nearlyShare) {
-		f.closing = true
-		f.cache.mu.Lock()
-		f.nearly = true
-		f.cache.mu.Unlock()
 	}
 	return nil
 }
@@ -312,5 +319,9 @@ func (q *query) reply(f *fill, served Served) *Media {
 		body.Hold()
 	}
 	f.cache.mu.Unlock()
+	if f.stored { // its body is all there: nothing comes from the fill
+		defer f.leave()
+		return q.answer(f.entity, body, nil, served)
+	}
 	return q.answer(f.entity, body, f, served)
 }

@@ -27,7 +27,10 @@ type Media struct {
 // Open is something that is not a playlist, from the cache or from the origins. Of header it heeds Range, If-Range, If-None-Match and
 // If-Modified-Since. The errors wrap the package's sentinels, or are ErrPlaylist; the caller closes the body.
 func (c *Client) Open(ctx context.Context, method string, src Source, header http.Header) (*Media, error) {
-	q := &query{ctx: ctx, method: method, src: src, part: readRange(header.Get("Range")), cond: readConditions(header), header: header}
+	q := &query{ctx: ctx, method: method, src: src, cond: readConditions(header), header: header}
+	if method == http.MethodGet { // there are ranges of nothing else (RFC 9110, 14.2)
+		q.part = readRange(header.Get("Range"))
+	}
 	for range maxTurns {
 		f := c.cache.find(q)
 		switch {
@@ -67,7 +70,7 @@ func (q *query) wait(f *fill, served Served) (m *Media, again bool, err error) {
 	case f.alone:
 		m, err = c.instead(q, f)
 		return m, false, err
-	case q.apart() && !f.entity.partial && !f.stored && !q.servable(f):
+	case q.apart() && f.object.key == f.base && !f.entity.partial && !f.stored && !q.servable(f):
 		f.leave()
 		return nil, true, nil
 	}
@@ -91,7 +94,7 @@ func (c *Client) instead(q *query, f *fill) (*Media, error) {
 		select {
 		case g := <-f.present:
 			c.opt.Metrics.served("media", Bypass)
-			return g.media(), nil
+			return g.media(q.ctx), nil
 		default:
 		}
 	}
@@ -135,7 +138,8 @@ func (c *Client) single(resp *http.Response, body *watched) *Media {
 	}
 	if m.Status == http.StatusRequestedRangeNotSatisfiable { // its body is a page of the origin's
 		delete(m.Header, "Content-Type")
-		m.Length = 0
+		m.Length, m.Body = 0, noBody{}
+		body.Close()
 	}
 	return m
 }

@@ -13,6 +13,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -24,18 +25,19 @@ import (
 // Options of a Client. Zero values take the defaults in brackets.
 type Options struct {
 	UserAgent      string
-	ConnectTimeout time.Duration // [5s] to a connection
-	HeaderTimeout  time.Duration // [15s] from the request to the head of the answer
-	HoldTimeout    time.Duration // [45s] the same for a blocking playlist reload, which an origin holds for up to 3 target durations
-	StallTimeout   time.Duration // [30s] without a byte of the body
-	LargeTimeout   time.Duration // [10s] for the rest of a playlist that is not small
-	MaxPlaylist    int64         // [8 MiB] of a playlist, decoded
-	Memory         int64         // [256 MiB] of bodies kept, and on their way; at least 16 MiB
-	Disk           int64         // of bodies kept; 0: none
-	Room           *blob.Room    // where they are; nil: in memory only
-	Hosts          []Host        // what single hosts need
-	Origins        []Named       // the configured origins. Those that are asked are known by that
-	Resolver       *net.Resolver // nil: the system's
+	ConnectTimeout time.Duration     // [5s] to a connection
+	HeaderTimeout  time.Duration     // [15s] from the request to the head of the answer
+	HoldTimeout    time.Duration     // [45s] the same for a blocking playlist reload, which an origin holds for up to 3 target durations
+	StallTimeout   time.Duration     // [30s] without a byte of the body
+	LargeTimeout   time.Duration     // [10s] for the rest of a playlist that is not small
+	MaxPlaylist    int64             // [8 MiB] of a playlist, decoded
+	Memory         int64             // [256 MiB] of bodies kept, and on their way; at least 16 MiB
+	Disk           int64             // of bodies kept; 0: none
+	Room           *blob.Room        // where they are; nil: in memory only
+	Hosts          []Host            // what single hosts need
+	Origins        []Named           // the configured origins. Those that are asked are known by that
+	Resolver       *net.Resolver     // nil: the system's
+	Transport      http.RoundTripper // [of its own] by which origins are asked
 	Log            *slog.Logger
 	Metrics        *Metrics
 }

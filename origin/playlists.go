@@ -90,11 +90,15 @@ func (c *Client) Playlist(ctx context.Context, src Source) (*Playlist, Served, e
 		select {
 		case <-f.done:
 		case <-solo:
-			c.playlists.leave(key, f)
-			return c.playlistAlone(ctx, src)
 		case <-ctx.Done():
 			c.playlists.leave(key, f)
 			return nil, Served{}, ctx.Err()
+		}
+		select {
+		case <-solo: // also if it is done by now
+			c.playlists.leave(key, f)
+			return c.playlistAlone(ctx, src)
+		default:
 		}
 		if f.asked.Before(src.NotBefore) {
 			continue

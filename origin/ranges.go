@@ -50,6 +50,9 @@ func position(text string) (n int64, ok bool) {
 // whole reports whether the answer holds the resource from its first byte to its last.
 func (r byteRange) whole() bool { return !r.given || r.first == 0 && r.last == -1 }
 
+// none reports whether no body has what is asked for.
+func (r byteRange) none() bool { return r.first < 0 && r.last == 0 }
+
 // of is the part [from, to) of a body of that length; ok is false where it has none of what is asked for (RFC 9110, 15.5.17).
 func (r byteRange) of(length int64) (from, to int64, ok bool) {
 	switch {
@@ -142,8 +145,6 @@ func isETag(tag string) bool {
 
 // any reports whether the answer can be asked for again by what it is.
 func (v validators) any() bool { return v.etag != "" || v.modified != "" }
-
-func (c *conditions) any() bool { return c.noneMatch != "" || c.modifiedSince != "" || c.ifRange != "" }
 
 // unchanged reports whether the client has this answer already.
 func (c *conditions) unchanged(v validators) bool {

@@ -35,9 +35,16 @@ func (f *fill) run(q *query, part byteRange, old *entity) {
 		f.fail(status(resp), old)
 	case IsPlaylistType(resp.Header.Get("Content-Type")):
 		f.redirect(q, resp, body, d)
-	case d.never || !f.prepare(newEntity(resp, d, f.fresh(resp, d), q.src.Target), q.method):
-		remember := d.never || resp.ContentLength > max(f.cache.most(&f.cache.memory), f.cache.most(&f.cache.disk))
-		if f.handOver(q, resp, body, part, remember) {
+	case d.never:
+		if f.handOver(q, resp, body, part, aloneFor) {
+			body = nil
+		}
+	case !f.prepare(newEntity(resp, d, f.fresh(resp, d), q.src.Target), q.method):
+		wait := aloneFor
+		if resp.ContentLength <= max(f.cache.most(&f.cache.memory), f.cache.most(&f.cache.disk)) {
+			wait = reviveAfter // there is no room now; there may be soon
+		}
+		if f.handOver(q, resp, body, part, wait) {
 			body = nil
 		}
 	default:
@@ -68,7 +75,8 @@ func (f *fill) ask(q *query, part byteRange, old *entity) (*http.Response, conte
 			odd = "304 to a request without a condition"
 		}
 	case http.StatusPartialContent:
-		if _, _, _, ok := readContentRange(resp.Header.Get("Content-Range")); !part.given || !ok {
+		first, last, _, ok := readContentRange(resp.Header.Get("Content-Range"))
+		if n := resp.ContentLength; !part.given || !ok || n >= 0 && n != last-first+1 {
 			odd = "a part that was not asked for, or does not say which it is"
 		}
 	case http.StatusRequestedRangeNotSatisfiable:
@@ -173,8 +181,8 @@ func (f *fill) redirect(q *query, resp *http.Response, body *watched, d directiv
 }
 
 // handOver is for what is not to be shared, or is too large to keep: one of those who asked gets it, the others ask for themselves, and
-// who comes after them does not wait for anybody, if that is to be remembered. It reports whether the body is out of its hands.
-func (f *fill) handOver(q *query, resp *http.Response, body *watched, part byteRange, remember bool) bool {
+// who comes after them, within that time, does not wait for anybody. It reports whether the body is out of its hands.
+func (f *fill) handOver(q *query, resp *http.Response, body *watched, part byteRange, wait time.Duration) bool {
 	plain := q.method == http.MethodGet && !part.given
 	if plain {
 		f.present <- &gift{resp, body, f}
@@ -182,14 +190,11 @@ func (f *fill) handOver(q *query, resp *http.Response, body *watched, part byteR
 	f.cache.client.opt.Metrics.fetched("media", nil)
 	f.answered(func() {
 		f.alone = true
-		if f.object.fill != f {
-			return
+		if f.object.fill == f {
+			f.cache.note(f.object, time.Now().Add(wait), func() { f.object.alone = true })
+			f.object.fill = nil
+			f.cache.tidy(f.object)
 		}
-		if remember {
-			f.cache.note(f.object, time.Now().Add(aloneFor), func() { f.object.alone = true })
-		}
-		f.object.fill = nil
-		f.cache.tidy(f.object)
 	})
 	return plain
 }
@@ -201,10 +206,14 @@ type gift struct {
 	fill *fill
 }
 
-// media is the answer for him who took it. He leaves the fill when he closes it.
-func (g *gift) media() *Media {
+// media is the answer for him who took it: it ends when he goes. He leaves the fill when he closes it.
+func (g *gift) media(ctx context.Context) *Media {
 	m := g.fill.cache.client.single(g.resp, g.body)
-	m.Body = &closer{m.Body, g.fill.leave}
+	stay := context.AfterFunc(ctx, g.fill.cancel)
+	m.Body = &closer{m.Body, func() {
+		stay()
+		g.fill.leave()
+	}}
 	return m
 }
 
@@ -262,7 +271,7 @@ func (f *fill) dropOld() {
 
 // take receives the body, for all who wait for it, and keeps it if all of it came.
 func (f *fill) take(body *watched, resp *http.Response) {
-	f.answered(func() {})
+	f.answered(func() { f.nearly = f.body == nil || f.entity.length <= nearlyBytes && f.entity.length >= 0 })
 	var err error
 	if f.body != nil {
 		err = f.receive(body)
@@ -286,7 +295,9 @@ func (f *fill) commit(resp *http.Response) {
 	e := f.entity
 	if f.body != nil {
 		e = e.whole(size)
-		f.room.shrink(size)
+		if !f.sliding { // of what has gone by, little is there
+			f.room.shrink(size)
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

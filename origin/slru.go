@@ -49,17 +49,15 @@ func (l *slru) hit(s *slot, budget int64) {
 	}
 }
 
-// maxPassed bounds how many slots that are in use are passed over for a victim.
+// maxPassed bounds how many slots of each list that are in use are passed over for a victim.
 const maxPassed = 64
 
 // victim is the slot to do without; nil if there is none. Those of which a listener is reading would give nothing back: they are in use, and
 // counted as asked for.
 func (l *slru) victim() *slot {
-	passed := 0
 	for _, from := range []*list.List{&l.probation, &l.protected} {
-		for e := from.Back(); e != nil && passed < maxPassed; passed++ {
-			s := e.Value.(*slot)
-			e = e.Prev()
+		for range min(from.Len(), maxPassed) {
+			s := from.Back().Value.(*slot)
 			if s.body == nil || !s.body.Held() {
 				return s
 			}

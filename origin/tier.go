@@ -73,13 +73,15 @@ func (c *cache) drop(t *tier, s *slot) {
 }
 
 // put gives an object a slot for a body whose room is reserved, and takes over the caller's hold on that. Where there is no room for
-// a slot the object is forgotten. The caller holds cache.mu.
+// a slot an object that has no other is forgotten. The caller holds cache.mu.
 func (c *cache) put(t *tier, o *object, body *blob.Blob, again bool) {
 	if !c.reserve(t, overhead) {
 		if body != nil {
 			body.Release()
 		}
-		c.forget(o)
+		if o.memory == nil && o.disk == nil {
+			c.forget(o)
+		}
 		return
 	}
 	c.objects[o.key] = o // to make room for its slot it may have lost its last one

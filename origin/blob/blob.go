@@ -35,12 +35,15 @@ func Open(dir string) (*Room, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("the cache's directory: %w", err)
 	}
-	left, err := filepath.Glob(filepath.Join(dir, pattern))
+	left, err := os.ReadDir(dir) // not Glob: the directory's own name may hold its special characters
 	if err != nil {
 		return nil, fmt.Errorf("the cache's directory: %w", err)
 	}
-	for _, name := range left { // made by a process that ended before it could take the name away
-		if err := os.Remove(name); err != nil {
+	for _, entry := range left { // made by a process that ended before it could take the name away
+		if ours, _ := filepath.Match(pattern, entry.Name()); !ours {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, entry.Name())); err != nil {
 			return nil, fmt.Errorf("the cache's directory: %w", err)
 		}
 	}
@@ -255,3 +258,6 @@ func (p *Piece) Read(buf []byte) (int, error) {
 	p.From += int64(n)
 	return n, err
 }
+
+// Files is how many files are open.
+func (r *Room) Files() int64 { return r.files.Load() }

@@ -1,6 +1,7 @@
 package blob
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"syscall"
@@ -72,17 +73,14 @@ func (p *Piece) SendTo(socket syscall.RawConn) (sent int64, ok bool, err error) 
 	if err != nil {
 		return 0, false, nil
 	}
-	var failed error
-	err = from.Control(func(in uintptr) {
-		failed = socket.Write(func(out uintptr) (done bool) {
-			done, ok, err = p.send(int(out), int(in), &sent)
+	var failed, waiting error
+	gone := from.Control(func(in uintptr) {
+		waiting = socket.Write(func(out uintptr) (done bool) {
+			done, ok, failed = p.send(int(out), int(in), &sent)
 			return done
 		})
 	})
-	if err == nil {
-		err = failed
-	}
-	return sent, ok || sent > 0, err
+	return sent, ok || sent > 0, cmp.Or(failed, waiting, gone)
 }
 
 func (p *Piece) send(out, in int, sent *int64) (done, ok bool, err error) {
