@@ -431,3 +431,26 @@ func TestOddAnswers(t *testing.T) {
 		})
 	}
 }
+
+// TestOtherVersion: an origin says that another version than the one that is here has not changed. It is asked for that (RFC 9111, 4.3.4).
+func TestOtherVersion(t *testing.T) {
+	t.Parallel()
+	version := `"v1"`
+	bubble(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=1")
+		w.Header().Set("Etag", version)
+		if r.Header.Get("If-None-Match") != "" {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		_, _ = w.Write([]byte("body of " + version))
+	}, func(t *testing.T, c *Client, o *script) {
+		for _, version = range []string{`"v1"`, `"v2"`} {
+			g := obtain(t, c, "http://o.example/x.ts")
+			if want := "body of " + version; g.err != nil || string(g.body) != want || g.Header.Get("Etag") != version {
+				t.Errorf("%q, %v, %v", g.body, g.Header, g.err)
+			}
+			time.Sleep(2 * time.Second)
+		}
+	})
+}

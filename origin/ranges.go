@@ -143,6 +143,11 @@ func isETag(tag string) bool {
 	return len(tag) >= 2 && len(tag) <= 1024 && tag[0] == '"' && strings.IndexByte(tag[1:], '"') == len(tag)-2
 }
 
+// agree reports whether what a 304 says may be said of the answer that has v.
+func (v validators) agree(said validators) bool {
+	return said.etag == "" || v.etag == "" || strings.TrimPrefix(said.etag, "W/") == strings.TrimPrefix(v.etag, "W/")
+}
+
 // any reports whether the answer can be asked for again by what it is.
 func (v validators) any() bool { return v.etag != "" || v.modified != "" }
 

@@ -67,6 +67,11 @@ func (f *fill) ask(q *query, part byteRange, old *entity) (*http.Response, conte
 	if err != nil {
 		return nil, nil, err
 	}
+	if resp.StatusCode == http.StatusNotModified && conditional && !old.valid.agree(readValidators(resp.Header)) {
+		resp.Body.Close()
+		stop()
+		return f.ask(q, part, nil) // it speaks of something else than what is here (RFC 9111, 4.3.4)
+	}
 	f.whence.status = resp.StatusCode
 	odd := ""
 	switch resp.StatusCode {
