@@ -173,7 +173,9 @@ func (f *fill) redirect(q *query, resp *http.Response, body *watched, d directiv
 	err := error(ErrPlaylist)
 	if q.method == http.MethodGet && resp.StatusCode == http.StatusOK {
 		m := &Media{Header: resp.Header, Length: resp.ContentLength, URL: resp.Request.URL, Body: body}
-		if failed := f.cache.client.adopt(f.ctx, q.src, m, f.whence.asked, d); failed != nil {
+		failed := f.cache.client.adopt(f.ctx, q.src, m, f.whence.asked, d)
+		f.cache.client.opt.Metrics.fetched("playlist", failed)
+		if failed != nil {
 			err = failed
 		}
 	}
