@@ -93,6 +93,13 @@ func (t *Transfer) Written() int64 { return t.written.Load() }
 // Over reports whether all of the body is accounted for: what is said of it from now on changes nothing.
 func (t *Transfer) Over() bool { return t.over.Load() }
 
+// Running reports whether more of the body may be written: nobody has said that it is at its end.
+func (t *Transfer) Running() bool {
+	t.account.mu.Lock()
+	defer t.account.mu.Unlock()
+	return t.end == running
+}
+
 // Finish says that no more will be written: the body was sent to its end, or failed says that the listener's connection broke.
 // What the kernel holds is settled as it leaves, until [Transfer.Gone].
 func (t *Transfer) Finish(failed bool) {

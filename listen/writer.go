@@ -31,7 +31,24 @@ var ErrWrite = errors.New("the listener does not take it")
 // copyBuffer is one read and one write: large enough that a segment takes few of each.
 const copyBuffer = 64 << 10
 
-var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+var (
+	copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+
+	// stepBuffers are for a writer with a Step: many of them may wait on one connection, each with a buffer in hand.
+	stepBuffers = sync.Pool{New: func() any { return new([stepBuffer]byte) }}
+)
+
+const stepBuffer = 16 << 10
+
+// buffer is what to copy through, in whole steps, and how to give it back.
+func (m *Writer) buffer() (b []byte, release func()) {
+	if m.step <= stepBuffer {
+		buf := stepBuffers.Get().(*[stepBuffer]byte)
+		return buf[:stepBuffer-stepBuffer%m.step], func() { stepBuffers.Put(buf) }
+	}
+	buf := copyBuffers.Get().(*[copyBuffer]byte)
+	return buf[:copyBuffer-copyBuffer%m.step], func() { copyBuffers.Put(buf) }
+}
 
 func (m *Writer) Write(p []byte) (n int, err error) {
 	for {
@@ -52,8 +69,7 @@ func (m *Writer) ReadFrom(src io.Reader) (n int64, err error) {
 }
 
 func (m *Writer) copy(src io.Reader) (n int64, err error) {
-	buf := copyBuffers.Get().(*[copyBuffer]byte)
-	in := buf[:copyBuffer-copyBuffer%m.step] // whole steps
+	in, release := m.buffer()
 	for {
 		read, rerr := src.Read(in)
 		if read > 0 {
@@ -63,7 +79,7 @@ func (m *Writer) copy(src io.Reader) (n int64, err error) {
 			}
 		}
 		if rerr != nil {
-			copyBuffers.Put(buf)
+			release()
 			if rerr == io.EOF {
 				rerr = nil
 			}

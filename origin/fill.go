@@ -289,7 +289,7 @@ func (f *fill) slide() error {
 			f.gone = max(f.gone, slowest)
 			f.mu.Unlock()
 			if !f.body.Drop(slowest) {
-				return fmt.Errorf("%w: %s has no end", ErrNoRoom, f.entity.url.Redacted())
+				return fmt.Errorf("%w: %s has no end", ErrNoRoom, named(f.entity.url))
 			}
 			return nil
 		}

@@ -31,6 +31,9 @@ func (k kind) limit() int {
 	return 3
 }
 
+// refusingFor is how long an origin answers with nothing but 5xx before that is its own.
+const refusingFor = time.Second
+
 const (
 	firstRest = 250 * time.Millisecond
 	lastRest  = 8 * time.Second
@@ -57,6 +60,7 @@ type health struct {
 	alive   time.Time // of its last answer
 	row     int       // failures since then
 	first   string    // what the first of them was about
+	since   time.Time // when that was
 	several bool      // another was about something else
 	last    failure
 	down    bool
@@ -121,11 +125,13 @@ func (h *health) failed(f failure, trial bool) {
 		return
 	}
 	if h.row++; h.row == 1 {
-		h.first = f.about
+		h.first, h.since = f.about, time.Now()
 	}
 	h.several = h.several || h.first != f.about
 	h.last = f
 	switch {
+	case !h.down && f.kind == refusing && time.Since(h.since) < refusingFor: // a listener who hammers one bad path is faster than the others' answers
+		return
 	case !h.down && h.row >= f.kind.limit() && time.Since(h.back) > lastRest:
 		h.rest = firstRest
 	case !h.down && h.row >= f.kind.limit(), h.down && trial: // it comes and goes, or stays away

@@ -48,6 +48,7 @@ func TestLimits(t *testing.T) {
 				h, _ := patient()
 				for _, s := range row.steps {
 					h.fail(s.kind, s.about, false)
+					time.Sleep(refusingFor / 2)
 				}
 				if got, _ := h.stand(); got != row.want {
 					t.Errorf("%v, want %v", got, row.want)
@@ -125,6 +126,7 @@ func TestFlapping(t *testing.T) {
 		for _, want := range []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second} {
 			for range 5 {
 				h.fail(refusing, "a", false)
+				time.Sleep(refusingFor / 3)
 			}
 			if h.rest != want {
 				t.Errorf("rests for %v, want %v", h.rest, want)
@@ -135,6 +137,7 @@ func TestFlapping(t *testing.T) {
 		time.Sleep(time.Minute)
 		for range 5 {
 			h.fail(refusing, "a", false)
+			time.Sleep(refusingFor / 3)
 		}
 		if h.rest != firstRest {
 			t.Errorf("rests for %v after a good minute", h.rest)

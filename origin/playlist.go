@@ -86,7 +86,7 @@ func (p *Playlist) Import(master map[string]string) (*Playlist, error) {
 	}
 	doc, err := p.Doc.Import(master)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrTooLarge, p.URL.Redacted(), err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrTooLarge, named(p.URL), err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,7 +110,7 @@ func (p *Playlist) Without(params []string, master map[string]string) (*Playlist
 		doc, err = doc.Import(master)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrTooLarge, p.URL.Redacted(), err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrTooLarge, named(p.URL), err)
 	}
 	return &Playlist{Body: p.Body, ContentType: p.ContentType, URL: p.URL, Place: p.Place, Typed: p.Typed, Doc: doc}, nil
 }
@@ -174,10 +174,10 @@ func (c *Client) fetch(ctx context.Context, src Source, old *keptPlaylist, asked
 	case status(resp) != nil:
 		return nil, resp.StatusCode, status(resp)
 	case resp.StatusCode != http.StatusOK:
-		return nil, resp.StatusCode, fmt.Errorf("%w: %s says %d where a playlist was asked for", ErrAnswer, m.URL.Redacted(), resp.StatusCode)
+		return nil, resp.StatusCode, fmt.Errorf("%w: %s says %d where a playlist was asked for", ErrAnswer, named(m.URL), resp.StatusCode)
 	}
 	if t, _, _ := mime.ParseMediaType(m.Header.Get("Content-Type")); t == "text/html" {
-		return nil, resp.StatusCode, fmt.Errorf("%w: %s sends an HTML page where a playlist was asked for", ErrAnswer, m.URL.Redacted())
+		return nil, resp.StatusCode, fmt.Errorf("%w: %s sends an HTML page where a playlist was asked for", ErrAnswer, named(m.URL))
 	}
 	headed(d)
 	select {
@@ -223,7 +223,7 @@ func (p *Playlist) media() *playlist.Media {
 func (c *Client) read(ctx context.Context, m *Media) (*Playlist, error) {
 	from := m.URL
 	if m.Length > c.opt.MaxPlaylist {
-		return nil, fmt.Errorf("%w: %s has %d bytes, at most %d are taken", ErrTooLarge, from.Redacted(), m.Length, c.opt.MaxPlaylist)
+		return nil, fmt.Errorf("%w: %s has %d bytes, at most %d are taken", ErrTooLarge, named(from), m.Length, c.opt.MaxPlaylist)
 	}
 	body, err := decoded(m)
 	if err != nil {
@@ -238,7 +238,7 @@ func (c *Client) read(ctx context.Context, m *Media) (*Playlist, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", from.Redacted(), broken(err))
+		return nil, fmt.Errorf("%s: %w", named(from), broken(err))
 	}
 	return c.version(buf.Bytes(), m.Header.Get("Content-Type"), from)
 }
@@ -251,11 +251,11 @@ func decoded(m *Media) (io.Reader, error) {
 	case "gzip", "x-gzip":
 		z, err := gzip.NewReader(m.Body)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", m.URL.Redacted(), broken(err))
+			return nil, fmt.Errorf("%s: %w", named(m.URL), broken(err))
 		}
 		return z, nil
 	default:
-		return nil, fmt.Errorf("%w: %s sends a playlist coded as %q, and gzip was asked for", ErrAnswer, m.URL.Redacted(), coding)
+		return nil, fmt.Errorf("%w: %s sends a playlist coded as %q, and gzip was asked for", ErrAnswer, named(m.URL), coding)
 	}
 }
 
@@ -306,12 +306,12 @@ func (c *Client) version(text []byte, contentType string, from *url.URL) (*Playl
 	switch {
 	case errors.Is(err, playlist.ErrNotPlaylist):
 		if looksLikeHTML(text) {
-			return nil, fmt.Errorf("%w: %s sends HTML where a playlist was asked for", ErrAnswer, from.Redacted())
+			return nil, fmt.Errorf("%w: %s sends HTML where a playlist was asked for", ErrAnswer, named(from))
 		}
 	case errors.Is(err, playlist.ErrTooLarge):
-		return nil, fmt.Errorf("%w: %s: %w", ErrTooLarge, from.Redacted(), err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrTooLarge, named(from), err)
 	case err != nil:
-		return nil, fmt.Errorf("%w: %s: %w", ErrAnswer, from.Redacted(), err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrAnswer, named(from), err)
 	}
 	c.versions.put(key, p)
 	return p, nil

@@ -92,7 +92,7 @@ func (f *fill) ask(q *query, part byteRange, old *entity) (*http.Response, conte
 	if odd != "" {
 		resp.Body.Close()
 		stop()
-		return nil, nil, fmt.Errorf("%w: %s sends %s", ErrAnswer, resp.Request.URL.Redacted(), odd)
+		return nil, nil, fmt.Errorf("%w: %s sends %s", ErrAnswer, named(resp.Request.URL), odd)
 	}
 	return resp, stop, nil
 }

@@ -18,14 +18,19 @@ type conn struct {
 	*net.TCPConn
 	*listen.Socket
 	raw    syscall.RawConn
-	more   bool    // what is written is followed by more at once; set by the goroutine that writes
-	kept   *[]byte // what is written goes here first; set by the goroutine that writes
+	more   atomic.Bool // what is written is followed by more at once; set by the goroutine that writes
+	left   atomic.Bool // something written waits in the kernel for more; as above
+	sealed atomic.Bool // TLS is spoken on it
 	limits limits
 	header *header // what a proxy says of the peer; nil where none is expected
 
-	wrote     atomic.Int64 // bytes given to the kernel
-	releasing atomic.Bool  // kept is being written
-	end       atomic.Int32 // open, and then how it was closed
+	out       sync.Mutex  // of TLS, on which others may write than who sends a body
+	kept      *[]byte     // what is written goes here first; guarded by out
+	releasing atomic.Bool // kept is being written
+
+	wrote atomic.Int64 // bytes given to the kernel
+	torn  atomic.Int64 // of them, those of a record that it did not take to its end: TLS does not say that they were written
+	end   atomic.Int32 // open, and then how it was closed
 
 	mu       sync.Mutex // the server may close a connection while it is served
 	last     *held      // of the latest body; HTTP/1 only
@@ -56,19 +61,29 @@ const maxBefore = 256
 func (c *conn) NetConn() net.Conn { return c.TCPConn }
 
 func (c *conn) Write(p []byte) (int, error) {
-	if n, err, ok := c.keep(p); ok {
-		return n, err
+	if !c.sealed.Load() {
+		return c.write(p)
+	}
+	c.out.Lock()
+	defer c.out.Unlock()
+	if c.kept != nil {
+		*c.kept = append(*c.kept, p...)
+		return len(p), nil
 	}
 	return c.write(p)
 }
 
 func (c *conn) write(p []byte) (int, error) {
 	write := c.TCPConn.Write
-	if c.more {
+	if c.more.Load() {
 		write = c.writeMore
 	}
 	n, err := write(p)
+	c.left.Store(c.more.Load())
 	c.wrote.Add(int64(n))
+	if err != nil && c.sealed.Load() && !c.releasing.Load() {
+		c.torn.Store(int64(n))
+	}
 	return n, err
 }
 
@@ -78,14 +93,20 @@ type sendable interface {
 }
 
 func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
-	c.more = false
+	c.more.Store(false)
 	if piece, ok := r.(sendable); ok {
 		if n, ok, err = piece.SendTo(c.raw); ok {
+			if n > 0 {
+				c.left.Store(false)
+			}
 			c.wrote.Add(n)
 			return n, err
 		}
 	}
 	n, err = c.TCPConn.ReadFrom(r)
+	if n > 0 {
+		c.left.Store(false)
+	}
 	c.wrote.Add(n)
 	return n, err
 }
@@ -116,8 +137,13 @@ func (h *held) unsentAt(wrote, unsent int64) int64 {
 	if h.marks != nil {
 		return h.marks.beyond(wrote - unsent)
 	}
+	if h.conn.end.Load() == connLeft {
+		return 0 // the kernel goes on to send it
+	}
 	if end := h.end.Load(); end >= 0 {
 		unsent -= wrote - end
+	} else {
+		unsent -= h.conn.torn.Load()
 	}
 	return max(0, unsent)
 }
@@ -148,6 +174,19 @@ func (h *held) sends(t *listen.Transfer) {
 	}
 	c.mu.Unlock()
 	if closed {
+		t.Gone()
+	}
+}
+
+// finished is called when a body that was sent is finished: the connection may have been closed before, and then nobody else settles it.
+func (c *conn) finished(t *listen.Transfer) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock() // of two, one sees what the other has done
+	end := c.end.Load()
+	c.mu.Unlock()
+	if end == connLost {
 		t.Gone()
 	}
 }
@@ -189,14 +228,17 @@ func (c *conn) sweep() {
 // left, it is lost.
 func (c *conn) Close() error {
 	c.mu.Lock()
-	all := c.before
-	if c.last != nil {
+	all, some := c.before, len(c.before) > 0 || c.last != nil
+	if c.last != nil && !c.last.transfer.Running() {
 		all = append(all, c.last)
-	}
+	} // else whoever sends it finishes it: what the write under way gave to the kernel is not counted yet
 	c.last, c.before = nil, nil
 	if c.end.Load() == connOpen {
 		end := connLost
-		if (len(all) > 0 || c.streamed) && c.PeerThere() {
+		if some {
+			c.Unsent() // is remembered
+		}
+		if (some || c.streamed) && c.PeerThere() {
 			end = connLeft
 		}
 		c.end.Store(end)

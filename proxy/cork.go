@@ -22,8 +22,14 @@ func cork(w http.ResponseWriter, r *http.Request, c *conn) http.ResponseWriter {
 
 // ReadFrom sends a piece. Whatever the server writes before it reaches the connection's own ReadFrom is followed by that at once.
 func (k corked) ReadFrom(piece io.Reader) (int64, error) {
-	_, k.conn.more = piece.(sendable)
-	defer func() { k.conn.more = false }()
+	_, sent := piece.(sendable)
+	k.conn.more.Store(sent)
+	defer func() {
+		k.conn.more.Store(false)
+		if k.conn.left.Load() { // the piece ended with what the server reads of it for itself: nothing followed
+			k.conn.push()
+		}
+	}()
 	return k.ResponseWriter.(io.ReaderFrom).ReadFrom(piece)
 }
 

@@ -1,9 +1,9 @@
 package proxy
 
 import (
-	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // sealed is an answer over HTTP/1 and TLS. The kernel cannot send a file in it: hiding that the server would take one has it read in
@@ -37,10 +37,16 @@ func (s sealed) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 var gathered = sync.Pool{New: func() any { b := make([]byte, 0, 72<<10); return &b }}
 
 // gather begins to keep back what is written.
-func (c *conn) gather() { c.kept = gathered.Get().(*[]byte) }
+func (c *conn) gather() {
+	c.out.Lock()
+	c.kept = gathered.Get().(*[]byte)
+	c.out.Unlock()
+}
 
-// release writes what was kept back: so many of all bytes.
+// release writes what was kept back: so many of all bytes. What TLS has to say meanwhile comes after it.
 func (c *conn) release() (sent, all int, err error) {
+	c.out.Lock()
+	defer c.out.Unlock()
 	kept := c.kept
 	c.kept = nil
 	if all = len(*kept); all > 0 {
@@ -53,15 +59,11 @@ func (c *conn) release() (sent, all int, err error) {
 	return sent, all, err
 }
 
-// keep takes what is written while a connection gathers. While it writes that, there is nothing else to be written but the farewell of a server that
-// closes the connection to end just that write: it must not wait for it.
-func (c *conn) keep(p []byte) (n int, err error, ok bool) {
-	switch {
-	case c.releasing.Load():
-		return 0, net.ErrClosed, true
-	case c.kept != nil:
-		*c.kept = append(*c.kept, p...)
-		return len(p), nil, true
+// SetWriteDeadline is called, while a connection releases, by a server that closes it: TLS gives its farewell five seconds, for which it would wait
+// behind what the player does not take. To close is to end that.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	if c.releasing.Load() {
+		t = time.Unix(1, 0)
 	}
-	return 0, nil, false
+	return c.TCPConn.SetWriteDeadline(t)
 }

@@ -81,6 +81,9 @@ func responder(w http.ResponseWriter, r *http.Request, c *conn) (out http.Respon
 	}
 	c.next()
 	if r.TLS != nil {
+		if c != nil {
+			c.sealed.Store(true)
+		}
 		return sealed{w, c}, func() {}
 	}
 	return w, func() {}

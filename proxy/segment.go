@@ -171,7 +171,15 @@ func isDocument(contentType string) bool {
 // send sends the body and meters it. When the origin breaks off, or the listener leaves, the answer is cut: a body that is
 // short must look short.
 func (p *Proxy) send(w *answer, r *http.Request, m *origin.Media, t *listen.Transfer) {
-	_, err := listen.NewWriter(cork(w.ResponseWriter, r, connOf(r)), t).ReadFrom(m.Body)
+	c, told := connOf(r), false
+	defer func() {
+		if !told { // a panic
+			t.Broke()
+		}
+		c.finished(t)
+	}()
+	_, err := listen.NewWriter(cork(w.ResponseWriter, r, c), t).ReadFrom(m.Body)
+	told = true
 	switch {
 	case err == nil:
 		t.Finish(false)

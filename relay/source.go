@@ -56,7 +56,7 @@ func (d *dialer) dial(ctx context.Context, origin string) (*source, *UpstreamErr
 			return s, err
 		}
 		if !d.mayFollow(u, next) {
-			return nil, failed(BadMove, fmt.Errorf("redirected to %s, which is no origin of the stream", next.Redacted()))
+			return nil, failed(BadMove, fmt.Errorf("redirected to %s, which is no origin of the stream", named(next)))
 		}
 		if next.User == nil && next.Host == u.Host && next.Scheme == u.Scheme {
 			next.User = u.User
@@ -72,7 +72,7 @@ func parseOrigin(s string) (*url.URL, error) {
 		return nil, fmt.Errorf("not a URL: %w", errors.Unwrap(err)) // the whole error repeats the password
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return nil, fmt.Errorf("%s is no http or https URL", u.Redacted())
+		return nil, fmt.Errorf("%s is no http or https URL", named(u))
 	}
 	return u, nil
 }

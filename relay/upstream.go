@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"earshot/listen"
@@ -113,7 +115,13 @@ func redacted(origin string) string {
 	if err != nil {
 		return "(invalid)"
 	}
-	return u.Redacted()
+	return named(u)
+}
+
+// named is a URL as it may stand in a log: its query may hold a token.
+func named(u *url.URL) string {
+	name, _, _ := strings.Cut(u.Redacted(), "?")
+	return name
 }
 
 // pause waits before the next attempt: longer each time, by chance half as long or not. false: not to go on.
