@@ -249,6 +249,21 @@ func (o *origins) of(u string) *health {
 	return h
 }
 
+// body notes what became of a body that an origin began to send; where it was redirected to is nobody whose health is known.
+func (f *fetcher) body(from *url.URL, err error) {
+	o := &f.origins
+	o.mu.Lock()
+	h := o.by[originOf(from)]
+	o.mu.Unlock()
+	switch {
+	case h == nil:
+	case err == nil:
+		h.carried()
+	default:
+		h.tore(failure{kind: refusing, about: from.Path, err: fmt.Errorf("bodies break off: %w", err)})
+	}
+}
+
 // made readies a new origin.
 func (f *fetcher) made(h *health, u string) {
 	f.dialer.know(u)

@@ -62,6 +62,7 @@ type health struct {
 	first   string    // what the first of them was about
 	since   time.Time // when that was
 	several bool      // another was about something else
+	torn    int       // bodies in a row that it did not bring to their end
 	last    failure
 	down    bool
 	back    time.Time     // when it last ceased to be
@@ -139,11 +140,35 @@ func (h *health) failed(f failure, trial bool) {
 	default:
 		return
 	}
+	h.takeOut(f.err)
+}
+
+func (h *health) takeOut(why error) {
 	h.until = time.Now().Add(jittered(h.rest))
 	if !h.down {
 		h.down = true
-		h.change(f.err)
+		h.change(why)
 	}
+}
+
+// carried notes that a body came to its end.
+func (h *health) carried() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.torn = 0
+}
+
+// tore notes that a body broke off, or stalled. Heads alone make no origin: one that brings no body to its end is asked last, and is out again with
+// the first that it breaks when a trial, which is a head, has brought it back.
+func (h *health) tore(f failure) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.torn++; h.torn < refusing.limit() || h.down {
+		return
+	}
+	h.torn = refusing.limit() - 1
+	h.last, h.rest = f, lastRest
+	h.takeOut(f.err)
 }
 
 // dropped is the end of an attempt that says nothing of the origin.

@@ -53,7 +53,7 @@ func (m *model) judge(th *modelThing, version int, asked time.Time, served Serve
 	switch {
 	case old <= stale+tolerance:
 		return nil
-	case old <= whileDown && near(th.failed, asked.Add(-reviveAfter), time.Now()):
+	case old <= whileDown && (near(th.failed, asked.Add(-reviveAfter), time.Now()) || near(m.failed, asked.Add(-2*lastRest), time.Now())):
 		return nil
 	}
 	return fmt.Errorf("version %d has been gone for %v when it was asked for, at most %v is right; %s", version, old, stale, served.CacheStatus())
@@ -97,6 +97,7 @@ func (m *model) excuse(th *modelThing, asked time.Time, err error, left bool) {
 	case errors.Is(err, ErrNotFound) && near(th.missing, asked.Add(-modelTarget), now):
 	case (errors.Is(err, errBroke) || errors.Is(err, ErrAnswer)) && near(th.broke, asked, now):
 	case (errors.Is(err, ErrUnreachable) || errors.Is(err, ErrAnswer)) && near(th.failed, asked, now):
+	case strings.Contains(err.Error(), "is not asked for a moment") && near(m.failed, asked.Add(-2*lastRest), now):
 	default:
 		m.t.Errorf("%s, left %v: without a reason: %v", th.name, left, err)
 	}

@@ -52,6 +52,7 @@ type model struct {
 	r       *rand.Rand
 	things  []*modelThing
 	fetches []*modelFetch
+	failed  []time.Time // when the origin failed to give anything: after some of that it rests, for everything
 }
 
 var errBroke = errors.New("the model broke it off")
@@ -131,6 +132,9 @@ func (m *model) roundTrip(r *http.Request) (*http.Response, error) {
 	now := time.Now()
 	fetch := &modelFetch{key, arrived, now, th, r.Method == http.MethodHead}
 	m.fetches = append(m.fetches, fetch)
+	if fate < 2 || breaks {
+		m.failed = append(m.failed, now)
+	}
 	switch fate {
 	case 0:
 		th.failed = append(th.failed, now)

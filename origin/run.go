@@ -288,8 +288,14 @@ func (f *fill) take(body *watched, resp *http.Response) {
 		if f.ctx.Err() == nil {
 			f.cache.client.broken(err)
 		}
+		if f.ctx.Err() == nil && !errors.Is(err, ErrNoRoom) {
+			f.cache.client.fetcher.body(resp.Request.URL, err)
+		}
 		f.finish(err)
 		return
+	}
+	if f.body != nil {
+		f.cache.client.fetcher.body(resp.Request.URL, nil)
 	}
 	f.commit(resp)
 	f.finish(nil)
