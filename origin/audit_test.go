@@ -81,7 +81,7 @@ func (c *cache) audit() error {
 				return fmt.Errorf("%s is in another's slot", key)
 			case s.body != nil && s.body.Held():
 				return fmt.Errorf("the body of %s is held", key)
-			case s.body != nil && (o.entity == nil || s.body.Size() != o.entity.length || s.size != s.body.Size()+overhead):
+			case s.body != nil && (o.entity == nil || s.body.Size() != o.entity.length || s.size != s.body.Size()+o.own()):
 				return fmt.Errorf("%s has a body of %d bytes, which is not what is known of it", key, s.body.Size())
 			}
 		}

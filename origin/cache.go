@@ -36,6 +36,8 @@ type object struct {
 	failed   error     // why there is none
 	playlist bool      // it is one, and belongs to other hands
 	alone    bool      // it is not to be shared
+	large    bool      // for being too large: a part of it may be
+	unlisted bool      // no playlist listed it when it was found to be missing
 	spooled  bool      // whether it should lie on disk too was asked
 	until    time.Time // when the three above are to be forgotten
 	revive   time.Time // before then a stale entity is used without asking again: the origin has just failed
@@ -65,7 +67,7 @@ type query struct {
 // What a part of something is asked for under is its own name: a playlist's byte ranges are the same for all who play it, and what they lie
 // in may be hours long.
 func (q *query) names() (keys [2]string, n int) {
-	keys[0], n = q.src.URLs[0], 1
+	keys[0], n = q.src.key(), 1
 	switch {
 	case q.method == http.MethodHead:
 		keys[n], n = "HEAD "+keys[0], n+1
@@ -124,11 +126,13 @@ func (c *cache) find(q *query) found {
 		}
 		if now.Before(o.until) {
 			switch {
+			case o.failed != nil && o.unlisted && q.src.listed():
+				// It has come to be since.
 			case o.failed != nil:
 				return found{err: o.failed, served: Served{Status: Hit, TTL: o.until.Sub(now), now: now}}
 			case o.playlist:
 				return found{err: ErrPlaylist}
-			case o.alone:
+			case o.alone && (last || !o.large):
 				return found{alone: true}
 			}
 		}
@@ -205,8 +209,8 @@ func (c *cache) begin(q *query, o *object, now time.Time) found {
 		c.tidy(o)
 		return found{err: context.Canceled}
 	}
-	o.failed, o.playlist, o.alone = nil, false, false
-	f := &fill{cache: c, object: o, base: q.src.URLs[0], askers: 1, running: true, head: make(chan struct{}),
+	o.failed, o.playlist, o.alone, o.large, o.unlisted = nil, false, false, false, false
+	f := &fill{cache: c, object: o, base: q.src.key(), listed: q.src.listed(), askers: 1, running: true, head: make(chan struct{}),
 		present: make(chan *gift, 1)}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	old := o.entity
@@ -215,7 +219,7 @@ func (c *cache) begin(q *query, o *object, now time.Time) found {
 	}
 	o.fill = f
 	var part byteRange
-	if q.apart() && o.key != q.src.URLs[0] {
+	if q.apart() && o.key != f.base {
 		part = q.part
 	}
 	c.client.work.Go(func() { f.run(q, part, old) })

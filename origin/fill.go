@@ -18,6 +18,7 @@ type fill struct {
 	cache  *cache
 	object *object
 	base   string // name of the whole
+	listed bool   // a playlist said that it is there when it was asked for
 	ctx    context.Context
 	cancel context.CancelFunc
 

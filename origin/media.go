@@ -90,7 +90,7 @@ func (q *query) wait(f *fill, served Served) (m *Media, again bool, err error) {
 
 // instead answers a query whose fill brought what is not to be shared: with that, if nobody has taken it, or with a fetch of its own.
 func (c *Client) instead(q *query, f *fill) (*Media, error) {
-	if q.method == http.MethodGet {
+	if q.method == http.MethodGet && (q.part.whole() || q.part.none()) { // who wants a part of it has no use for all
 		select {
 		case g := <-f.present:
 			c.opt.Metrics.served("media", Bypass)

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,6 +120,26 @@ type Source struct {
 	URLs   []string            // the same thing at each origin, in failover order; at least one
 	Follow func(*url.URL) bool // whether a redirect may lead there; nil: nowhere
 	Target time.Duration       // target duration of the playlist it belongs to; 0: nobody knows
+	Listed func() bool         // whether a playlist says that it is there: what was remembered before it did does not count; nil: nobody knows. It must not block
+	Via    string              // what Follow goes by; what is fetched under another is not shared
 
 	NotBefore time.Time // of a playlist: one that was asked for before then will not do
 }
+
+// key is what the thing is called in the cache: where it is first asked for, and what else may answer for that.
+func (s *Source) key() string { return s.named(s.URLs[0]) }
+
+func (s *Source) playlistKey() string { return s.named(playlistKey(s.URLs[0])) }
+
+func (s *Source) named(key string) string {
+	for _, u := range s.URLs[1:] {
+		place, _, _ := strings.Cut(u, "?") // the query is the same
+		key += " " + place
+	}
+	if s.Via != "" {
+		key += " via " + s.Via
+	}
+	return key
+}
+
+func (s *Source) listed() bool { return s.Listed != nil && s.Listed() }

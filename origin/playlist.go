@@ -166,7 +166,7 @@ func (c *Client) fetch(ctx context.Context, src Source, old *keptPlaylist, asked
 	defer m.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusNotModified && old != nil && old.valid.any():
-		return old.renewed(resp.Header, asked, came, blocks(src.URLs[0])), resp.StatusCode, nil
+		return old.renewed(resp.Header, asked, came, old.p.awaited(src.URLs[0])), resp.StatusCode, nil
 	case isMissing(resp):
 		missing := &keptPlaylist{failed: status(resp), fresh: freshness{asked: asked},
 			until: came.Add(missingLifetime(d, blocks(src.URLs[0]), src.target(old)))}
@@ -190,7 +190,7 @@ func (c *Client) fetch(ctx context.Context, src Source, old *keptPlaylist, asked
 	if err != nil {
 		return nil, resp.StatusCode, err
 	}
-	return newHeld(p, resp.Header, asked, came, d, blocks(src.URLs[0])), resp.StatusCode, nil
+	return newHeld(p, resp.Header, asked, came, d, p.awaited(src.URLs[0])), resp.StatusCode, nil
 }
 
 // renewed is the playlist after the origin has said that it has not changed (RFC 9111, 4.3.4).

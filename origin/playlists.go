@@ -55,7 +55,8 @@ type flight struct {
 	err    error
 }
 
-// playlistKey is a playlist's name. The directives of a blocking reload stand at its end, in one order, whoever asked in which.
+// playlistKey is a playlist's name. The directives of a blocking reload stand at its end, in one order, whoever asked in which. Where one is
+// there twice, or is no plain word, origins may read it as they like: the name is the URL then, to the letter, and nobody else's.
 func playlistKey(u string) string {
 	base, query, ok := strings.Cut(u, "?")
 	if !ok || !strings.Contains(query, "_HLS_") {
@@ -63,17 +64,46 @@ func playlistKey(u string) string {
 	}
 	key := base + "?" + playlist.StripQuery(query, "_HLS_msn", "_HLS_part", "_HLS_skip")
 	for _, name := range []string{"_HLS_msn", "_HLS_part", "_HLS_skip"} {
-		if v, ok := playlist.Param(query, name); ok {
+		v, ok := playlist.Param(query, name)
+		switch {
+		case ok && isWord(v):
 			key += "&" + name + "=" + v
+		case ok || playlist.StripQuery(query, name) != query:
+			return u
 		}
 	}
 	return key
 }
 
+func isWord(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	})
+}
+
+// awaited reports whether a playlist is the answer to a blocking reload: it holds what was waited for. An origin that does not know such
+// reloads, or has given up, answers with what there is.
+func (p *Playlist) awaited(u string) bool {
+	m := p.media()
+	_, query, _ := strings.Cut(u, "?")
+	text, _ := playlist.Param(query, "_HLS_msn")
+	if m == nil || len(m.Segments) == 0 || !isDigits(text) {
+		return false
+	}
+	msn, _ := position(text)
+	last := &m.Segments[len(m.Segments)-1]
+	if last.Seq != msn || !last.Provisional {
+		return last.Seq >= msn
+	}
+	text, _ = playlist.Param(query, "_HLS_part")
+	part, ok := position(text)
+	return ok && int64(len(last.Parts)) > part
+}
+
 // Playlist is a playlist, from the cache or from the origins. All who ask while it is being fetched get the same one, and one who leaves does
 // not disturb the others.
 func (c *Client) Playlist(ctx context.Context, src Source) (*Playlist, Served, error) {
-	key := playlistKey(src.URLs[0])
+	key := src.playlistKey()
 	for {
 		h, f, led := c.playlists.find(key, src)
 		switch {
@@ -117,7 +147,7 @@ func (c *Client) Playlist(ctx context.Context, src Source) (*Playlist, Served, e
 
 // use is what there is.
 func (l *playlists) use(h *keptPlaylist, now time.Time) (*Playlist, Served, error) {
-	served := Served{Status: Hit, now: now}
+	served := Served{Status: Hit, Came: h.fresh.came, now: now}
 	if h.p == nil {
 		served.TTL = h.until.Sub(now)
 	} else if served.TTL, served.Age = h.fresh.TTL(now), h.fresh.Age(now); served.TTL <= 0 {
@@ -199,7 +229,7 @@ func (l *playlists) fly(key string, src Source, f *flight) {
 	at := time.Now()
 	f.served.Status, f.served.now, f.served.stale = Miss, at, f.old != nil
 	if now != nil {
-		f.p, f.served.TTL, f.served.Age = now.p, now.fresh.TTL(at), now.fresh.Age(at)
+		f.p, f.served.TTL, f.served.Age, f.served.Came = now.p, now.fresh.TTL(at), now.fresh.Age(at), now.fresh.came
 		f.served.stored = now.p != nil && !now.alone
 		if f.served.origin == http.StatusNotModified {
 			f.served.Status, f.served.stored = Revalidated, false
@@ -207,10 +237,10 @@ func (l *playlists) fly(key string, src Source, f *flight) {
 		l.keep(key, now)
 	} else if f.old != nil && down(f.err) && f.old.bearable(at) {
 		f.p, f.err, f.old.revive = f.old.p, nil, at.Add(reviveAfter)
-		f.served.Status, f.served.TTL, f.served.Age = Stale, f.old.fresh.TTL(at), f.old.fresh.Age(at)
+		f.served.Status, f.served.TTL, f.served.Age, f.served.Came = Stale, f.old.fresh.TTL(at), f.old.fresh.Age(at), f.old.fresh.came
 	}
 	if now != nil && now.alone {
-		f.served = Served{Status: Bypass, Age: now.fresh.Age(at), origin: f.served.origin, now: at}
+		f.served = Served{Status: Bypass, Age: now.fresh.Age(at), Came: now.fresh.came, origin: f.served.origin, now: at}
 	}
 	if l.flights[key] == f {
 		delete(l.flights, key)
@@ -259,7 +289,7 @@ func (c *Client) playlistAlone(ctx context.Context, src Source) (*Playlist, Serv
 	if errors.Is(err, context.Canceled) || h == nil {
 		return nil, Served{}, err
 	}
-	return h.p, Served{Status: Bypass, Age: h.fresh.Age(time.Now()), origin: status}, err
+	return h.p, Served{Status: Bypass, Age: h.fresh.Age(time.Now()), Came: h.fresh.came, origin: status}, err
 }
 
 // adopt takes in a playlist that was asked for as something else, and keeps it.
@@ -268,7 +298,7 @@ func (c *Client) adopt(ctx context.Context, src Source, m *Media, asked time.Tim
 	if err != nil {
 		return err
 	}
-	key := playlistKey(src.URLs[0])
+	key := src.playlistKey()
 	l := &c.playlists
 	l.mu.Lock()
 	defer l.mu.Unlock()

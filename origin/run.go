@@ -30,13 +30,13 @@ func (f *fill) run(q *query, part byteRange, old *entity) {
 	case resp.StatusCode == http.StatusNotModified:
 		f.renew(old.renewed(resp, d, f.fresh(resp, d)))
 	case isMissing(resp):
-		f.miss(resp, d, q.src.Target)
+		f.miss(resp, d, q.src.Target, !f.listed)
 	case status(resp) != nil:
 		f.fail(status(resp), old)
 	case IsPlaylistType(resp.Header.Get("Content-Type")):
 		f.redirect(q, resp, body, d)
 	case d.never:
-		if f.handOver(q, resp, body, part, aloneFor) {
+		if f.handOver(q, resp, body, part, aloneFor, false) {
 			body = nil
 		}
 	case !f.prepare(newEntity(resp, d, f.fresh(resp, d), q.src.Target), q.method):
@@ -44,7 +44,7 @@ func (f *fill) run(q *query, part byteRange, old *entity) {
 		if resp.ContentLength <= max(f.cache.most(&f.cache.memory), f.cache.most(&f.cache.disk)) {
 			wait = reviveAfter // there is no room now; there may be soon
 		}
-		if f.handOver(q, resp, body, part, wait) {
+		if f.handOver(q, resp, body, part, wait, true) {
 			body = nil
 		}
 	default:
@@ -157,13 +157,15 @@ func (f *fill) renew(e *entity) {
 }
 
 // miss is for what the origin has not. It is remembered for a moment.
-func (f *fill) miss(resp *http.Response, d directives, target time.Duration) {
+func (f *fill) miss(resp *http.Response, d directives, target time.Duration, unlisted bool) {
 	err := status(resp)
 	f.cache.client.opt.Metrics.fetched("media", err)
 	f.answered(func() {
 		f.failed = err
 		if f.object.fill == f {
-			f.cache.note(f.object, time.Now().Add(missingLifetime(d, false, target)), func() { f.object.failed = err })
+			f.cache.note(f.object, time.Now().Add(missingLifetime(d, false, target)), func() {
+				f.object.failed, f.object.unlisted = err, unlisted
+			})
 		}
 	})
 }
@@ -189,7 +191,7 @@ func (f *fill) redirect(q *query, resp *http.Response, body *watched, d directiv
 
 // handOver is for what is not to be shared, or is too large to keep: one of those who asked gets it, the others ask for themselves, and
 // who comes after them, within that time, does not wait for anybody. It reports whether the body is out of its hands.
-func (f *fill) handOver(q *query, resp *http.Response, body *watched, part byteRange, wait time.Duration) bool {
+func (f *fill) handOver(q *query, resp *http.Response, body *watched, part byteRange, wait time.Duration, large bool) bool {
 	plain := q.method == http.MethodGet && !part.given
 	if plain {
 		f.present <- &gift{resp, body, f}
@@ -198,7 +200,9 @@ func (f *fill) handOver(q *query, resp *http.Response, body *watched, part byteR
 	f.answered(func() {
 		f.alone = true
 		if f.object.fill == f {
-			f.cache.note(f.object, time.Now().Add(wait), func() { f.object.alone = true })
+			f.cache.note(f.object, time.Now().Add(wait), func() {
+				f.object.alone, f.object.large = true, large
+			})
 			f.object.fill = nil
 			f.cache.tidy(f.object)
 		}

@@ -25,6 +25,7 @@ type Served struct {
 	Status Status
 	TTL    time.Duration // how much longer it is fresh; below zero: for how long it has not been
 	Age    time.Duration // since the origin made it
+	Came   time.Time     // of a playlist: when the origin last said that it is so
 
 	now    time.Time
 	stale  bool // it was asked for because what was there was too old

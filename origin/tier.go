@@ -20,13 +20,17 @@ type slot struct {
 	object    *object
 	body      *blob.Blob // nil: the object is only a note
 	size      int64      // body and what it takes to know of it
+	own       int64      // of that, what it takes to know of it
 	at        *list.Element
 	protected bool
 	again     bool // it was asked for more than once
 }
 
-// overhead is about what an object takes besides its body, in bytes.
+// overhead is about what an object takes besides its body and its name, in bytes.
 const overhead = 1 << 10
+
+// own is about what an object takes besides its body. Its name, which players choose, is in its URL or its error too.
+func (o *object) own() int64 { return overhead + 2*int64(len(o.key)) }
 
 // reserve makes room for n more bytes, at the cost of what is kept. The caller holds cache.mu.
 func (c *cache) reserve(t *tier, n int64) bool {
@@ -61,7 +65,7 @@ func (c *cache) drop(t *tier, s *slot) {
 		return
 	}
 	t.lru.remove(s)
-	t.used.Add(-overhead)
+	t.used.Add(-s.own)
 	if t == &c.memory {
 		s.object.memory = nil
 	} else {
@@ -75,7 +79,8 @@ func (c *cache) drop(t *tier, s *slot) {
 // put gives an object a slot for a body whose room is reserved, and takes over the caller's hold on that. Where there is no room for
 // a slot an object that has no other is forgotten. The caller holds cache.mu.
 func (c *cache) put(t *tier, o *object, body *blob.Blob, again bool) {
-	if !c.reserve(t, overhead) {
+	own := o.own()
+	if !c.reserve(t, own) {
 		if body != nil {
 			body.Release()
 		}
@@ -85,7 +90,7 @@ func (c *cache) put(t *tier, o *object, body *blob.Blob, again bool) {
 		return
 	}
 	c.objects[o.key] = o // to make room for its slot it may have lost its last one
-	s := &slot{object: o, body: body, size: overhead}
+	s := &slot{object: o, body: body, size: own, own: own}
 	if body != nil {
 		s.size += body.Size()
 	}

@@ -66,6 +66,12 @@ func NewGroup() *Group {
 // A path that was a RoleVariant once stays one, for somebody may have opened a rendition directly: Locate then
 // gives its spans to all who ask, and whoever reaches it as a rendition must not count them.
 func (g *Group) Update(path string, role Role, m *Media, now time.Time) {
+	g.UpdateAsOf(path, role, m, now, now)
+}
+
+// UpdateAsOf is Update with a version that its origin had at a time before now. One that is older than what is known is not taken in: it would
+// look like a playlist begun anew.
+func (g *Group) UpdateAsOf(path string, role Role, m *Media, now, asOf time.Time) {
 	if m == nil {
 		return
 	}
@@ -83,8 +89,15 @@ func (g *Group) Update(path string, role Role, m *Media, now time.Time) {
 	}
 	t.updated = now
 	if t.last == m {
+		if asOf.After(t.asOf) {
+			t.asOf = asOf
+		}
 		return
 	}
+	if asOf.Before(t.asOf) {
+		return
+	}
+	t.asOf = asOf
 	t.version++
 	g.place(t, m, now)
 	t.list(m, now)

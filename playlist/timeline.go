@@ -13,6 +13,7 @@ type timeline struct {
 
 	last    *Media
 	updated time.Time
+	asOf    time.Time // when its origin had last
 	typical time.Duration
 	target  time.Duration
 

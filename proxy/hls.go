@@ -39,7 +39,7 @@ func (m *mount) source(rest, query string) origin.Source {
 	if query != "" {
 		query = "?" + query
 	}
-	src := origin.Source{Scope: m.prefix, URLs: make([]string, len(m.bases)), Follow: m.follow}
+	src := origin.Source{Scope: m.prefix, URLs: make([]string, len(m.bases)), Follow: m.follow, Via: m.stream.via}
 	for i, base := range m.bases {
 		src.URLs[i] = base + rest + query
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -80,7 +81,7 @@ func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.
 	}
 	text := texts.Get().(*[]byte)
 	defer putText(w, text)
-	*text, err = p.personalise(r.Context(), (*text)[:0], m, pl, name, changedParams(r, pl), a.who, s)
+	*text, err = p.personalise(r.Context(), (*text)[:0], m, pl, served.Came, name, changedParams(r, pl), a.who, s)
 	if err != nil {
 		return fetchFailed(m.group, err)
 	}
@@ -108,7 +109,7 @@ func putText(w *answer, text *[]byte) {
 }
 
 // personalise appends a session's own copy of a playlist to dst; the group's timeline has learned of it then. It waits for no longer than ctx.
-func (p *Proxy) personalise(ctx context.Context, dst []byte, m *mount, pl *origin.Playlist, name string, changed []string, who identity, s *session.Session) ([]byte, error) {
+func (p *Proxy) personalise(ctx context.Context, dst []byte, m *mount, pl *origin.Playlist, came time.Time, name string, changed []string, who identity, s *session.Session) ([]byte, error) {
 	says, values := p.descent(ctx, m, pl, name, who.grant)
 	if len(pl.Body) > largePlaylist {
 		select {
@@ -118,7 +119,7 @@ func (p *Proxy) personalise(ctx context.Context, dst []byte, m *mount, pl *origi
 			return dst, ctx.Err()
 		}
 	}
-	pl = p.learn(m, pl, name, &says, values)
+	pl = p.learn(m, pl, came, name, &says, values)
 	if len(changed) > 0 {
 		var err error
 		if pl, err = pl.Without(changed, values); err != nil {
@@ -181,14 +182,14 @@ func (p *Proxy) descent(ctx context.Context, m *mount, pl *origin.Playlist, name
 
 // learn takes what a playlist tells: a master its children and variables, a media playlist its timeline. It returns the playlist as it reads
 // under its master.
-func (p *Proxy) learn(m *mount, pl *origin.Playlist, name string, says *session.Grant, values map[string]string) *origin.Playlist {
+func (p *Proxy) learn(m *mount, pl *origin.Playlist, came time.Time, name string, says *session.Grant, values map[string]string) *origin.Playlist {
 	t := p.timelines.group(m)
 	if pl.Doc.Kind == playlist.KindMaster {
 		t.masters.learn(name, pl.Doc, m.clipped)
 		return pl
 	}
 	pl = p.timelines.read(pl, values)
-	t.learnMedia(lineName(name, says.ByQuery), playlist.Role(says.Role), pl.Doc.Media)
+	t.learnMedia(lineName(name, says.ByQuery), playlist.Role(says.Role), pl.Doc.Media, came)
 	return pl
 }
 

@@ -26,6 +26,8 @@ type Stream struct {
 	Mount  relay.Mount // of ICY
 	Query  []string    // parameters that go upstream; nil: all but ours
 	Follow []string    // hosts that the origin may redirect to
+
+	via string // Follow, as caches tell it from another's
 }
 
 // mount is a stream as one request meets it, captures expanded.
@@ -53,6 +55,7 @@ type routes struct {
 func newRoutes(streams []*Stream) *routes {
 	r := &routes{icy: make(map[string]*Stream)}
 	for _, s := range streams {
+		s.via = strings.Join(s.Follow, ",")
 		switch {
 		case s.Match != nil:
 			r.patterns = append(r.patterns, s)

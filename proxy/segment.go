@@ -35,6 +35,7 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 	query := m.upstreamQuery(r.URL.RawQuery)
 	src := m.source(m.rest, query)
 	src.Target = p.timelines.target(m, in.line)
+	src.Listed = func() bool { return p.timelines.lists(m, in.line, query) }
 	media, err := p.opt.Origin.Open(r.Context(), r.Method, src, r.Header)
 	if errors.Is(err, origin.ErrPlaylist) {
 		return playlistKind, p.unnamedPlaylist(w, r, m, a)

@@ -94,6 +94,26 @@ func (t *timelines) target(m *mount, line string) time.Duration {
 	return 0
 }
 
+// lists reports whether a playlist that has passed through here says that what is asked for is there by now.
+func (t *timelines) lists(m *mount, line, query string) bool {
+	g, ok := t.find(m)
+	if !ok || line == "" {
+		return false
+	}
+	for _, resource := range m.resources(m.rest, query) {
+		var space [8]playlist.Span
+		spans, class, _ := g.Locate(line, resource, 0, 1, 1, space[:0])
+		switch class {
+		case playlist.ClassOther:
+		case playlist.ClassPart:
+			return len(spans) > 0 // else it is only hinted at
+		default:
+			return true
+		}
+	}
+	return false
+}
+
 func (m *mount) timelineKey() string { return m.prefix + "\x00" + m.group }
 
 func (t *timelines) forgetOldest() {
@@ -106,8 +126,9 @@ func (t *timelines) forgetOldest() {
 	delete(t.groups, oldest)
 }
 
-func (g *timeline) learnMedia(name string, role playlist.Role, media *playlist.Media) {
-	g.Update(name, role, media, time.Now())
+// learnMedia takes in what a playlist said when it came.
+func (g *timeline) learnMedia(name string, role playlist.Role, media *playlist.Media, came time.Time) {
+	g.UpdateAsOf(name, role, media, time.Now(), came)
 }
 
 // read is a playlist as it reads with the variables of its master.
@@ -163,10 +184,10 @@ func (t *timelines) refresh(m *mount, g *timeline, ref reference, since time.Tim
 	t.work.Go(func() {
 		src := m.named(ref.name)
 		src.NotBefore = f.at
-		pl, _, err := t.origin.Playlist(t.ctx, src)
+		pl, served, err := t.origin.Playlist(t.ctx, src)
 		if err == nil && pl.Doc != nil && pl.Doc.Media != nil {
 			values, _ := t.variables(t.ctx, m, g.masters, pl.Doc, pl.URL, ref.master)
-			g.learnMedia(ref.line, ref.role, t.read(pl, values).Doc.Media)
+			g.learnMedia(ref.line, ref.role, t.read(pl, values).Doc.Media, served.Came)
 		} else if err != nil && t.ctx.Err() == nil {
 			t.log.Warn("a playlist is missing to place segments on", "playlist", ref.line, "err", err)
 		}
