@@ -135,7 +135,7 @@ func (g *timeline) learnMedia(name string, role playlist.Role, media *playlist.M
 func (t *timelines) read(pl *origin.Playlist, values map[string]string) *origin.Playlist {
 	full, err := pl.Import(values)
 	if err != nil {
-		t.log.Warn("a playlist is too large with its master's variables", "playlist", pl.URL.Redacted(), "err", err)
+		t.log.Warn("a playlist is too large with its master's variables", "playlist", pl.Place, "err", err)
 		return pl
 	}
 	return full

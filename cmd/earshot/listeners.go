@@ -27,7 +27,7 @@ func newPlayerServer(h http.Handler, log *slog.Logger) *http.Server {
 		MaxHeaderBytes: 64 << 10,
 		HTTP2: &http.HTTP2Config{
 			// A player has a handful of requests under way; each costs a goroutine.
-			MaxConcurrentStreams: 100,
+			MaxConcurrentStreams: 32,
 			// A player sends nothing but heads.
 			MaxReceiveBufferPerConnection: 64 << 10,
 			MaxReceiveBufferPerStream:     64 << 10,
