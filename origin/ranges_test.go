@@ -112,8 +112,9 @@ func TestRanges(t *testing.T) {
 				t.Errorf("cold, %q: %v", header, err)
 			}
 		}
-		if asked.Load()-before != 1 {
-			t.Errorf("cold, %q: asked %d times", header, asked.Load()-before)
+		// Nobody needs the body for the last zero bytes: the fetch is given up as soon as the first has his answer, or is not.
+		if n := asked.Load() - before; n != 1 && !(n == 2 && readRange(header).none()) {
+			t.Errorf("cold, %q: asked %d times", header, n)
 		}
 		if i%4 == 0 {
 			before = asked.Load()
