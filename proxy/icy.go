@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"earshot/gate"
-	"earshot/listen"
 	"earshot/relay"
 	"earshot/session"
 )
@@ -72,7 +71,7 @@ func (p *Proxy) join(w *answer, r *http.Request, m *mount, hub *relay.Hub, info 
 	j := relay.Join{Conn: nc, Pending: p.icyHead(r, info), Account: p.opt.Book.Account(p.who(s)), Stream: m.group}
 	if c, ok := nc.(*conn); ok {
 		j.Conn = c.TCPConn                                // the relay does with the socket what only a TCPConn can: it gathers writes, and discards what is unsent
-		j.OnLeave = func(listen.Reason) { _ = c.Close() } // settles the bodies that went before; the socket is closed already
+		j.OnLeave = func(relay.Left) { _ = c.Close() } // settles the bodies that went before; the socket is closed already
 	}
 	if wantsMetadata(r) {
 		j.MetaInt = metaInt

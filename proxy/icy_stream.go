@@ -21,7 +21,7 @@ func (p *Proxy) joinStream(w *answer, r *http.Request, m *mount, hub *relay.Hub,
 	var why listen.Reason
 	left := make(chan struct{})
 	j := relay.Join{Conn: c, Account: p.opt.Book.Account(p.who(s)), Stream: m.group, Unsent: c.unsent,
-		OnLeave: func(reason listen.Reason) { why = reason; close(left) }}
+		OnLeave: func(l relay.Left) { why = l.Reason; close(left) }}
 	if wantsMetadata(r) {
 		j.MetaInt = metaInt
 	}

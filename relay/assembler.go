@@ -142,7 +142,7 @@ func (a *assembler) metadata(block []byte) {
 	if current != nil && bytes.Equal(current.block, block) {
 		return
 	}
-	a.coming, a.from = &title{block}, a.at+int64(len(a.raw))
+	a.coming, a.from = &title{block: block}, a.at+int64(len(a.raw))
 	if !a.framed {
 		a.flush()
 		a.title, a.coming = a.coming, nil
@@ -178,6 +178,6 @@ func (a *assembler) flush() {
 		return
 	}
 	end := a.clock.pos()
-	a.emit(&chunk{data: bytes.Clone(a.pending), start: a.start, end: end, title: a.title})
+	a.emit(&chunk{data: bytes.Clone(a.pending), start: a.start, end: end, title: a.title, entry: true})
 	a.pending, a.start = a.pending[:0], end
 }

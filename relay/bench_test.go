@@ -14,8 +14,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"earshot/listen"
 )
 
 // audience is a process of its own that connects n listeners and reads, so that its work is not the relay's.
@@ -133,7 +131,7 @@ func gather(b *testing.B, h *Hub, n, metaInt int) {
 		}
 		there.Add(1)
 		err = h.Join(Join{Conn: c, MetaInt: metaInt, Account: account(book, strconv.Itoa(i)), Stream: "kpcc",
-			OnLeave: func(listen.Reason) { there.Add(-1) }})
+			OnLeave: func(Left) { there.Add(-1) }})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -142,7 +140,7 @@ func gather(b *testing.B, h *Hub, n, metaInt int) {
 
 // BenchmarkPublish shows that a chunk costs the same however many listen.
 func BenchmarkPublish(b *testing.B) {
-	r := newRing(Mount{}.withDefaults(), func() {})
+	r := newRing(Mount{}.withDefaults(new(Options)), func() {})
 	r.begin(1)
 	data := make([]byte, 4096)
 	b.ReportAllocs()

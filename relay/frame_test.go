@@ -208,12 +208,12 @@ func FuzzHead(f *testing.F) {
 				t.Errorf("%q passes", field.Value)
 			}
 		}
-		(&title{append([]byte{1}, b...)}).text()
+		(&title{block: append([]byte{1}, b...)}).text()
 	})
 }
 
 func TestBurstBounds(t *testing.T) {
-	r := newRing(Mount{Burst: 1000, Rewind: time.Second}.withDefaults(), func() {})
+	r := newRing(Mount{Burst: 1000, Rewind: time.Second}.withDefaults(new(Options)), func() {})
 	r.begin(1)
 	payload := make([]byte, 300)
 	for i := range 1000 {

@@ -293,7 +293,7 @@ func join(t testing.TB, h *Hub, a *listen.Account, metaInt int) *player {
 func joinOn(t testing.TB, h *Hub, a *listen.Account, metaInt int, edge, far net.Conn) *player {
 	t.Helper()
 	p := &player{conn: far, account: a, left: make(chan listen.Reason, 2)}
-	err := h.Join(Join{Conn: edge, MetaInt: metaInt, Account: a, Stream: "kpcc", OnLeave: func(r listen.Reason) { p.left <- r }})
+	err := h.Join(Join{Conn: edge, MetaInt: metaInt, Account: a, Stream: "kpcc", OnLeave: func(l Left) { p.left <- l.Reason }})
 	if err != nil {
 		t.Fatalf("join: %v", err)
 	}

@@ -165,7 +165,7 @@ func (h *Hub) start() {
 // rest lets the source linger when nobody needs it. The caller holds mu.
 func (h *Hub) rest() {
 	if h.up != nil && !h.wanted() {
-		h.linger.Reset(h.relay.opt.Linger)
+		h.linger.Reset(h.mount.Linger)
 	}
 }
 

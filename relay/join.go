@@ -23,7 +23,14 @@ type Join struct {
 	Unsent func() int64
 
 	// OnLeave, if not nil, is called once, when the meter is settled and the connection closed. Shutdown waits for it.
-	OnLeave func(listen.Reason)
+	OnLeave func(Left)
+}
+
+// Left is how it was when a listener left.
+type Left struct {
+	Reason listen.Reason
+	Bytes  int64         // of the body that he has had
+	For    time.Duration // since he joined
 }
 
 // Join hands a connection to the hub and returns. The listener gets whole frames from the burst on, until he leaves or
@@ -50,7 +57,7 @@ func (h *Hub) Join(j Join) error {
 
 func newListener(h *Hub, j Join) *listener {
 	l := &listener{hub: h, conn: j.Conn, sock: socketOf(j.Conn), account: j.Account, onLeave: j.OnLeave,
-		metaInt: max(0, j.MetaInt), metaLeft: max(0, j.MetaInt), looked: time.Now()}
+		metaInt: max(0, j.MetaInt), metaLeft: max(0, j.MetaInt), looked: time.Now(), joined: time.Now()}
 	if len(j.Pending) > 0 {
 		l.pending = j.Pending
 	}

@@ -18,7 +18,8 @@ type listener struct {
 	conn    net.Conn
 	sock    *socket // nil where the kernel cannot be asked
 	account *listen.Account
-	onLeave func(listen.Reason)
+	onLeave func(Left)
+	joined  time.Time
 	metaInt int
 	turn    int
 
@@ -59,7 +60,7 @@ func (l *listener) run() {
 	l.hub.left(l, reason)
 	l.account.Close(reason)
 	if l.onLeave != nil {
-		l.onLeave(reason)
+		l.onLeave(Left{reason, l.meter.left(), time.Since(l.joined)})
 	}
 }
 
@@ -175,7 +176,7 @@ func (l *listener) interleave(b *batch, c *chunk) {
 }
 
 func (l *listener) block(t *title) []byte {
-	if t == nil || t == l.title {
+	if t == nil || t == l.title || t.block == nil {
 		return unchanged
 	}
 	l.title = t

@@ -156,7 +156,7 @@ func TestPending(t *testing.T) {
 	edge, far := pair(t)
 	p := &player{conn: far, account: account(newBook(), "a"), left: make(chan listen.Reason, 1)}
 	head := []byte("HTTP/1.0 200 OK\r\n\r\n")
-	if err := h.Join(Join{Conn: edge, Pending: head, Account: p.account, Stream: "k", OnLeave: func(r listen.Reason) { p.left <- r }}); err != nil {
+	if err := h.Join(Join{Conn: edge, Pending: head, Account: p.account, Stream: "k", OnLeave: func(l Left) { p.left <- l.Reason }}); err != nil {
 		t.Fatal(err)
 	}
 	p.read()

@@ -80,6 +80,11 @@ func (m *meter) wrote(n, pos int64) {
 	m.now.transfer.Wrote(n)
 }
 
+// left is how many bytes of the body the listener has had, once the meter is finished.
+func (m *meter) left() int64 {
+	return m.written.Load() // until the transfers say what was lost
+}
+
 // finish settles the meter. The connection must still be open: what the kernel holds then is not counted.
 func (m *meter) finish() {
 	for _, t := range m.before {

@@ -44,7 +44,7 @@ func (r *reader) run() error {
 	}
 }
 
-func (r *reader) stall() time.Duration { return r.up.hub.relay.opt.StallTimeout }
+func (r *reader) stall() time.Duration { return r.up.hub.mount.Stall }
 
 // deadline is when the source has stalled, or before that, when what is pending must not wait for more. The decoder
 // of chunks does not survive a deadline, so there it waits.

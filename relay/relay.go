@@ -12,6 +12,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -30,7 +31,8 @@ type Options struct {
 	Linger         time.Duration // [15s] that a source is kept after the last listener
 	ConnectTimeout time.Duration // [10s] to connect to a source, with TLS
 	HeaderTimeout  time.Duration // [15s] for the head of its answer and the first of its audio
-	StallTimeout   time.Duration // [30s] without a byte, after which a source is given up
+	Patience       time.Duration // [5m] that listeners wait for a source that is gone
+	StallTimeout   time.Duration // [10s] without a byte, after which a source is given up
 	WriteStall     time.Duration // [30s] that a listener may take for one write. He is cut after half as much again at the latest
 
 	Access func(u *url.URL) Access // what the source at a URL needs; nil: nothing
@@ -47,7 +49,8 @@ func (o Options) withDefaults() Options {
 		{&o.Linger, 15 * time.Second},
 		{&o.ConnectTimeout, 10 * time.Second},
 		{&o.HeaderTimeout, 15 * time.Second},
-		{&o.StallTimeout, 30 * time.Second},
+		{&o.Patience, 5 * time.Minute},
+		{&o.StallTimeout, 10 * time.Second},
 		{&o.WriteStall, 30 * time.Second},
 	} {
 		if *d.field <= 0 {
@@ -90,20 +93,33 @@ func New(opt Options) *Relay {
 // Mount is one stream: where it comes from and how it is relayed.
 type Mount struct {
 	Key          string        // stream key
-	Origins      []string      // URLs, http or https, in failover order; user:password@ is sent as Basic auth
+	Origins      []string      // URLs, http or https, in failover order; user:password@ is sent as Basic auth. Path of a file may stand last
+	Follow       []string      // hosts (host or host:port) that a redirect or a playlist of an origin may lead to, beside the origins' own
 	Burst        int64         // [64 KiB] of recent audio with which a listener begins
+	BurstTime    time.Duration // if not 0, the burst in time, instead of in bytes
 	Rewind       time.Duration // [1m] of audio kept
 	MaxListeners int           // 0: no limit
-	Transient    bool          // one of a pattern's: its hub is forgotten when it is idle and room is needed
+	Intro        string        // path of a file of the stream's format, which each listener hears first; "": none
+	Charset      string        // IANA name of what titles are in that are not UTF-8; "": windows-1252
+
+	AlwaysOn bool          // the source stays connected though nobody listens
+	Linger   time.Duration // [the relay's] that a source is kept after the last listener
+	Patience time.Duration // [the relay's] that listeners wait for a source that is gone; then they are ended (listen.SourceGone)
+	Stall    time.Duration // [the relay's StallTimeout] without a byte, after which a source is given up
+
+	Transient bool // one of a pattern's: its hub is forgotten when it is idle and room is needed
 }
 
-func (m Mount) withDefaults() Mount {
+func (m Mount) withDefaults(o *Options) Mount {
 	if m.Burst <= 0 {
 		m.Burst = 64 << 10
 	}
 	if m.Rewind <= 0 {
 		m.Rewind = time.Minute
 	}
+	m.Linger = cmp.Or(m.Linger, o.Linger)
+	m.Patience = cmp.Or(m.Patience, o.Patience)
+	m.Stall = cmp.Or(m.Stall, o.StallTimeout)
 	return m
 }
 
@@ -120,7 +136,7 @@ func (r *Relay) Hub(m Mount) *Hub {
 	if m.Transient && len(r.hubs) >= maxTransient {
 		r.forgetIdle()
 	}
-	h := newHub(r, m.withDefaults(), r.closed)
+	h := newHub(r, m.withDefaults(&r.opt), r.closed)
 	r.hubs[m.Key] = h
 	return h
 }

@@ -12,6 +12,8 @@ type chunk struct {
 	data       []byte
 	start, end int64  // ns on the media axis; equal where the bytes carry no time
 	title      *title // that was on when it arrived; nil: none has been seen
+	entry      bool   // a decoder can begin here
+	preamble   []byte // what a listener who begins here must have before: the header pages of Ogg; the same slice for all of one logical stream
 
 	// Set by the ring.
 	seq    uint64

@@ -1,27 +1,87 @@
 package relay
 
-import "time"
+import (
+	"time"
+
+	"earshot/listen"
+)
 
 // Status is what an operator wants to know of a hub.
 type Status struct {
 	Key         string
+	Path        string // of a mount without a pattern, as players ask for it; "" where it is not known
 	State       State
 	Since       time.Time // of the state
+	Connected   time.Time // when the present source was connected; zero while there is none
+	Origin      int       // of Mount.Origins, that serves it at present; meaningful while State is Up
 	Listeners   int
-	Title       string // UTF-8; of what arrives from the source now
-	Received    int64  // bytes from the source since the process began
+	Peak        int      // most listeners at once since the process began
+	Title       string   // UTF-8; of what arrives from the source now
+	Titles      []Titled // the latest first, the present one among them; no more than recentTitles
+	Received    int64    // bytes from the source since the process began
+	Info        Info     // what the source said of itself; zero before it was first connected
 	ContentType string
-	Codec       string // mp3, mpeg (its elder layers) or aac, as the frames say; empty where none were seen
+	Codec       string        // mp3, mpeg (its elder layers), aac, vorbis, opus or flac, as the frames say; empty where none were seen
+	Held        time.Duration // of audio in the ring
+	HeldBytes   int64
 }
+
+// Titled is what was on since a moment.
+type Titled struct {
+	Title string // UTF-8
+	At    time.Time
+}
+
+// Listening is one connection that a hub sends to.
+type Listening struct {
+	ID      string // of the session
+	Who     listen.Who
+	Since   time.Time
+	Bytes   int64         // of the body, written so far
+	Behind  time.Duration // live
+	Ordered bool          // he is to leave
+}
+
+// recentTitles bounds how many titles a hub remembers.
+const recentTitles = 20
 
 // Status tells how the hub is.
 func (h *Hub) Status() Status {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := Status{Key: h.mount.Key, State: h.state, Since: h.since, Listeners: len(h.listeners),
-		Title: h.title.Load().text(), Received: h.received.Load(), ContentType: h.info.ContentType}
+		Title: h.title.Load().text(), Received: h.received.Load(), Info: h.info, ContentType: h.info.ContentType}
 	if codec := h.codec.Load(); codec != nil {
 		s.Codec = *codec
 	}
 	return s
+}
+
+// Listening calls f for every listener of the hub until it returns false, in no order.
+func (h *Hub) Listening(f func(Listening) bool) {
+	h.mu.Lock()
+	all := make([]*listener, 0, len(h.listeners))
+	for l := range h.listeners {
+		all = append(all, l)
+	}
+	h.mu.Unlock()
+	for _, l := range all {
+		who := l.account.Who()
+		if !f(Listening{ID: string(who.Key.ID), Who: who, Bytes: l.meter.written.Load()}) {
+			return
+		}
+	}
+}
+
+// End has the listeners of a session leave, and reports how many connections that were.
+func (h *Hub) End(session string, reason listen.Reason) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for l := range h.listeners {
+		if string(l.account.Who().Key.ID) == session {
+			l.end(reason)
+			n++
+		}
+	}
+	return n
 }

@@ -5,8 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// title is one metadata block as it came from the origin, its length byte first. It is never changed.
-type title struct{ block []byte }
+// title is what the origin said is on. It is never changed.
+type title struct {
+	block []byte // the metadata block as it came, its length byte first; nil in Ogg, which has none
+	said  string // UTF-8; instead of block, where it was said in the comments of Ogg: "artist - title"
+}
 
 // unchanged is the block that says so.
 var unchanged = []byte{0}
@@ -16,6 +19,9 @@ var unchanged = []byte{0}
 func (t *title) text() string {
 	if t == nil {
 		return ""
+	}
+	if t.block == nil {
+		return t.said
 	}
 	_, s, ok := bytes.Cut(t.block[1:], []byte("StreamTitle='"))
 	if !ok {
