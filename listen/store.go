@@ -60,6 +60,7 @@ const (
 	Slow       Reason = "slow"        // cut: fell behind what the ring holds
 	Stalled    Reason = "stalled"     // cut: took no bytes for the time a write may take
 	SourceGone Reason = "source-gone" // the mount's source ended or changed its format
+	Refused    Reason = "refused"     // cut: it turned out after the connection that he may not listen
 	Kicked     Reason = "kicked"      // an operator ended the connection
 	Drain      Reason = "drain"       // the edge was shut down
 )

@@ -32,8 +32,8 @@ type Hub struct {
 	mount   Mount
 	metrics *mountMetrics
 	axis    uint64
-	beat    *beat
 	ring    *ring
+	intro   *intro
 
 	received atomic.Int64 // bytes from the source, ever
 	codec    atomic.Pointer[string]
@@ -42,7 +42,7 @@ type Hub struct {
 	mu        sync.Mutex
 	closed    bool
 	listeners map[*listener]struct{}
-	joined    int // ever; spreads listeners over the turns
+	peak      int // most listeners at once
 	waiting   int // in Open
 	state     State
 	since     time.Time
@@ -59,9 +59,10 @@ type Hub struct {
 }
 
 func newHub(r *Relay, m Mount, closed bool) *Hub {
-	h := &Hub{relay: r, mount: m, metrics: r.opt.Metrics.mount(m.Key), axis: axisOf(m.Key), beat: newBeat(),
+	h := &Hub{relay: r, mount: m, metrics: r.opt.Metrics.mount(m.Key), axis: axisOf(m.Key),
 		listeners: make(map[*listener]struct{}), state: Idle, since: time.Now(), changed: make(chan struct{}), closed: closed}
-	h.ring = newRing(m, h.beat.nudge)
+	h.ring = newRing(m, r.hurry)
+	h.intro = &intro{hub: h, path: m.Intro}
 	h.linger = time.AfterFunc(time.Hour, h.lingered)
 	h.linger.Stop()
 	return h
@@ -158,7 +159,6 @@ func (h *Hub) start() {
 		h.up, h.last = up, up
 		h.setState(Connecting)
 		h.relay.running.Go(up.run)
-		h.relay.running.Go(func() { h.beat.run(up.ctx) })
 	}
 }
 
@@ -202,7 +202,6 @@ func (h *Hub) endAll(reason listen.Reason) {
 	for l := range h.listeners {
 		l.end(reason)
 	}
-	h.beat.all()
 }
 
 // close ends the hub for good.

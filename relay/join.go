@@ -15,8 +15,14 @@ type Join struct {
 	Conn    net.Conn
 	Pending []byte // goes first and is not metered: the head of the answer, if the caller has not written it
 	MetaInt int    // audio bytes between metadata blocks; 0: none
-	Account *listen.Account
 	Stream  string // stream key on the account
+
+	// Account is what is heard is charged to. Where it is nil, who asks may only be looking, as players do who ask for the first two bytes of a
+	// stream: he is sent what a listener is, and Admit says to which account it all goes if he is still there after trialTime. If it refuses he is cut.
+	Account *listen.Account
+	Admit   func() (*listen.Account, error)
+
+	From Place // where he begins, from Seek; the zero Place: a burst behind live, after the mount's intro
 
 	// Unsent, if not nil, tells how many of the bytes written to Conn have not left, where Conn has no socket of its own to ask: it is
 	// one of the streams of an HTTP/2 connection. It must not block.
@@ -36,8 +42,8 @@ type Left struct {
 // Join hands a connection to the hub and returns. The listener gets whole frames from the burst on, until he leaves or
 // is cut. On an error ([ErrFull], [ErrClosed]) the connection stays the caller's.
 func (h *Hub) Join(j Join) error {
-	if j.Conn == nil || j.Account == nil {
-		return errors.New("join without a connection or an account")
+	if j.Conn == nil || j.Account == nil && j.Admit == nil {
+		return errors.New("join without a connection, or without an account")
 	}
 	l := newListener(h, j)
 	h.mu.Lock()
@@ -45,19 +51,21 @@ func (h *Hub) Join(j Join) error {
 	if err := h.refusal(); err != nil {
 		return err
 	}
-	h.joined++
-	l.turn = h.joined % turns
-	l.cursor = h.ring.join()
 	h.listeners[l] = struct{}{}
+	h.peak = max(h.peak, len(h.listeners))
 	h.metrics.setListeners(len(h.listeners))
 	h.start()
-	h.relay.running.Go(l.run)
+	if !l.direct {
+		h.relay.running.Go(l.run)
+	}
+	l.writer.call(l)
 	return nil
 }
 
 func newListener(h *Hub, j Join) *listener {
-	l := &listener{hub: h, conn: j.Conn, sock: socketOf(j.Conn), account: j.Account, onLeave: j.OnLeave,
-		metaInt: max(0, j.MetaInt), metaLeft: max(0, j.MetaInt), looked: time.Now(), joined: time.Now()}
+	l := &listener{hub: h, conn: j.Conn, sock: socketOf(j.Conn), writer: h.relay.writer(), onLeave: j.OnLeave, joined: time.Now(),
+		cursor: cursor{metaInt: max(0, j.MetaInt), metaLeft: max(0, j.MetaInt)}}
+	l.place.pace = nowhere
 	if len(j.Pending) > 0 {
 		l.pending = j.Pending
 	}
@@ -65,7 +73,30 @@ func newListener(h *Hub, j Join) *listener {
 	if l.sock == nil && j.Unsent != nil {
 		l.meter.unsent = j.Unsent
 	}
+	if j.Account != nil {
+		l.account.Store(j.Account)
+	} else {
+		l.trial = &trial{until: l.joined.Add(trialTime), admit: j.Admit}
+	}
+	if _, l.direct = j.Conn.(*net.TCPConn); !l.direct || l.sock == nil || !pollable {
+		l.direct, l.wake, l.let = false, make(chan struct{}, 1), make(chan struct{})
+	}
+	l.place0(j.From)
 	return l
+}
+
+// place0 is where the listener begins.
+func (l *listener) place0(p Place) {
+	switch intro := l.hub.intro.first(); {
+	case p.at != nil:
+		l.lag, l.meter.offset = p.lag, p.Behind
+		l.begin(p.at)
+	case intro != nil:
+		l.intro = true
+		l.begin(intro)
+	default:
+		l.begin(l.hub.ring.join())
+	}
 }
 
 // left forgets a listener who is gone.

@@ -1,10 +1,7 @@
 package relay
 
 import (
-	"errors"
 	"net"
-	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,197 +14,105 @@ type listener struct {
 	hub     *Hub
 	conn    net.Conn
 	sock    *socket // nil where the kernel cannot be asked
-	account *listen.Account
+	direct  bool    // the writer writes to the socket itself; else a goroutine of the listener's own does
+	writer  *writer
 	onLeave func(Left)
 	joined  time.Time
-	metaInt int
-	turn    int
+	lag     int64         // ns that he stays behind live; 0: as far as there is
+	wake    chan struct{} // of the goroutine, told when it is his turn; nil if direct
+	let     chan struct{} // closed when the writer has let go of him; nil if direct
 
-	// Owned by its goroutine.
-	pending  []byte // goes before the body
-	cursor   *chunk // the last one sent
-	metaLeft int    // audio bytes until the next block
-	title    *title // the last one sent
-	meter    meter
-	armed    time.Time // until when the deadline of the connection needs no change
-	looked   time.Time // when it was last checked that he is there
+	account atomic.Pointer[listen.Account] // nil while he is on trial
+	served  atomic.Bool                    // the goroutine is done
+
+	// Owned by the writer.
+	place seat
+	gone  bool // the writer has let go of him
+
+	// Owned by the writer if direct, else by the goroutine.
+	pending []byte // goes before the body
+	cursor  cursor
+	intro   bool // the cursor is in the mount's intro
+	meter   meter
+	since   time.Time // he has taken nothing since then; zero: he takes what there is
+	trial   *trial    // nil: he is a listener from the first byte, or has become one
 
 	reason atomic.Pointer[listen.Reason] // he is to leave
 	cut    atomic.Bool                   // and at once
 }
 
-// lookEvery is how often it is checked that a listener has not left.
-const lookEvery = 450 * time.Millisecond
-
 // end makes the listener leave, even out of a write; but if only the source is gone he still gets what there is of it.
-// The first reason stands. He notices at his next turn at the latest.
+// The first reason stands.
 func (l *listener) end(reason listen.Reason) {
 	l.reason.CompareAndSwap(nil, &reason)
 	if reason != listen.SourceGone {
 		l.cut.Store(true)
-		l.conn.SetWriteDeadline(time.Unix(1, 0))
-	}
-}
-
-func (l *listener) run() {
-	var watch sync.WaitGroup
-	if l.sock == nil {
-		watch.Go(l.watch)
-	}
-	reason := l.serve()
-	l.leave(reason)
-	watch.Wait()
-	l.hub.left(l, reason)
-	l.account.Close(reason)
-	if l.onLeave != nil {
-		l.onLeave(Left{reason, l.meter.left(), time.Since(l.joined)})
-	}
-}
-
-// watch notices that the listener leaves where the kernel cannot be asked. A listener has nothing to say; one who
-// says much is no longer listened to.
-func (l *listener) watch() {
-	var b [512]byte
-	for range 128 {
-		if _, err := l.conn.Read(b[:]); err != nil {
-			l.end(listen.Left)
-			return
+		if !l.direct {
+			l.conn.SetWriteDeadline(time.Unix(1, 0))
 		}
 	}
+	l.writer.call(l)
 }
 
-// serve sends until there is a reason to stop.
-func (l *listener) serve() listen.Reason {
-	for {
-		bell := l.bell()
-		now := time.Now()
-		for {
-			b, reason := l.next(now)
-			if reason != "" {
-				return reason
-			}
-			if b == nil {
-				break
-			}
-			if reason := l.send(b); reason != "" {
-				return reason
-			}
-			now = time.Now()
-		}
-		if l.gone(now) {
-			return listen.Left
-		}
-		<-bell
-	}
-}
-
-// bell is what wakes him next: who has not had his burst yet is woken more often.
-func (l *listener) bell() <-chan struct{} {
-	if burst := l.hub.mount.Burst; burst < smallBurst || l.meter.written.Load() < burst {
-		return l.hub.beat.eager.wait()
-	}
-	return l.hub.beat.turn[l.turn].wait()
-}
-
-// next is what is to be written; nil if there is nothing yet.
-func (l *listener) next(now time.Time) (*batch, listen.Reason) {
-	l.arm(now)
+// over is why nothing more is to be sent to him; "" if he listens on.
+func (l *listener) over() listen.Reason {
 	ended := l.reason.Load()
 	if l.cut.Load() {
-		return nil, *ended
+		return *ended
 	}
-	c := l.cursor.next.Load()
+	next := l.cursor.chunk.next.Load()
 	switch {
-	case c == nil && ended != nil:
-		return nil, *ended
-	case c == nil && l.pending == nil:
-		return nil, ""
-	case c != nil && ended == nil && c.seq < l.hub.ring.oldest.Load():
-		return nil, listen.Slow
-	}
-	return l.gather(c), ""
-}
-
-// arm sets the deadline of writes, well ahead, so that it is seldom set: a write that begins now has WriteStall at the
-// least. It comes before the look at cut, so that it cannot undo what
-// end has set.
-func (l *listener) arm(now time.Time) {
-	if stall := l.hub.relay.opt.WriteStall; now.After(l.armed) {
-		l.armed = now.Add(stall / 2)
-		l.conn.SetWriteDeadline(l.armed.Add(stall))
-	}
-}
-
-// gather takes chunks from c on, as far as the media goes on without a gap, and puts the metadata between.
-func (l *listener) gather(c *chunk) *batch {
-	b := batches.Get().(*batch)
-	if l.pending != nil {
-		b.add(l.pending)
-		b.head, b.bytes, l.pending = b.bytes, 0, nil
-	}
-	if c != nil {
-		l.meter.at(c.start)
-	}
-	for last := (*chunk)(nil); c != nil && !b.full() && (last == nil || last.end == c.start); c = c.next.Load() {
-		l.interleave(b, c)
-		b.marks = append(b.marks, mark{b.bytes, c.end})
-		l.cursor, last = c, c
-	}
-	return b
-}
-
-// interleave adds a chunk with the metadata that is due in it. A block stands before the byte that follows it, so
-// that it carries that byte's title.
-func (l *listener) interleave(b *batch, c *chunk) {
-	if l.metaInt == 0 {
-		b.add(c.data)
-		return
-	}
-	for p := c.data; len(p) > 0; {
-		if l.metaLeft == 0 {
-			b.add(l.block(c.title))
-			l.metaLeft = l.metaInt
-		}
-		n := min(l.metaLeft, len(p))
-		b.add(p[:n])
-		l.metaLeft -= n
-		p = p[n:]
-	}
-}
-
-func (l *listener) block(t *title) []byte {
-	if t == nil || t == l.title || t.block == nil {
-		return unchanged
-	}
-	l.title = t
-	return t.block
-}
-
-// send writes a batch and meters what went.
-func (l *listener) send(b *batch) listen.Reason {
-	defer b.release()
-	from := l.meter.pos
-	n, err := b.write(l.conn)
-	body := max(0, n-int64(b.head))
-	l.meter.wrote(body, b.at(body, from))
-	if err == nil {
-		return ""
-	}
-	if r := l.reason.Load(); r != nil {
-		return *r
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	case ended == nil && !l.intro && next != nil && next.seq < l.hub.ring.oldest.Load():
+		return listen.Slow
+	case ended != nil && l.pending == nil && !l.cursor.waits():
+		return *ended
+	case !l.since.IsZero() && time.Since(l.since) > l.hub.relay.opt.WriteStall:
 		return listen.Stalled
 	}
-	return listen.Left
+	return ""
 }
 
-func (l *listener) gone(now time.Time) bool {
-	if l.sock == nil || now.Sub(l.looked) < lookEvery {
-		return false
+// horizon is how far he may be sent now, ns on the media axis.
+func (l *listener) horizon(now time.Time) int64 {
+	if l.lag == 0 || l.intro {
+		return always
 	}
-	l.looked = now
-	return l.sock.hungUp()
+	return l.hub.ring.liveAt(now) - l.lag
+}
+
+// look is what is to be written next, after pending, and where the cursor will be then.
+func (l *listener) look(dst [][]byte, now time.Time) (pieces [][]byte, n int, from int64, then cursor) {
+	if l.intro && !l.cursor.waits() {
+		l.intro = false
+		l.begin(l.hub.ring.join())
+	}
+	then = l.cursor
+	pieces, n, from = then.walk(dst, batchBytes, l.horizon(now))
+	return pieces, n, from, then
+}
+
+// begin goes to a place in the ring.
+func (l *listener) begin(at *chunk) {
+	l.cursor.chunk, l.cursor.off, l.cursor.fresh = at, len(at.data), true
+}
+
+// sent meters n bytes that were written, the first of them of pending, and moves the cursor. then is where it is after all of what was looked
+// at, which was size bytes of the body that begin at from.
+func (l *listener) sent(n, size int, from int64, then cursor) {
+	head := min(n, len(l.pending))
+	if l.pending = l.pending[head:]; len(l.pending) == 0 {
+		l.pending = nil
+	}
+	if n -= head; n == 0 {
+		return
+	}
+	if n == size {
+		l.cursor = then
+	} else {
+		var space [batchPieces][]byte
+		l.cursor.walk(space[:0], n, always)
+	}
+	l.meter.wrote(int64(n), from, l.cursor.pos())
 }
 
 // leave settles the meter while the kernel can still be asked, then closes the connection. What is not counted because
@@ -220,6 +125,20 @@ func (l *listener) leave(reason listen.Reason) {
 	if l.sock == nil {
 		l.conn.Close() // a stream of a connection that goes on: what was written of it leaves
 	}
-	l.meter.finish()
+	had := l.meter.finish()
 	l.conn.Close()
+	l.hub.left(l, reason)
+	if a := l.account.Load(); a != nil {
+		a.Close(reason)
+	} else {
+		l.hub.relay.opt.Metrics.looked(had)
+	}
+	if l.onLeave != nil {
+		l.onLeave(Left{reason, had, time.Since(l.joined)})
+	}
+}
+
+// ahead is how much more media he was sent than time has gone by.
+func (l *listener) ahead(now time.Time) time.Duration {
+	return time.Duration(l.meter.media.Load()) - now.Sub(l.joined)
 }

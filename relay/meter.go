@@ -2,22 +2,28 @@ package relay
 
 import (
 	"sync/atomic"
+	"time"
 
 	"earshot/listen"
 )
 
-// meter tells a listener's account what was written to him. It belongs to the listener's goroutine.
+// meter tells a listener's account what was written to him. It belongs to whoever writes to him.
 type meter struct {
 	// Set at construction.
-	account *listen.Account
-	stream  string
-	axis    uint64
-	unsent  func() int64 // of what was written to the connection
+	stream string
+	axis   uint64
+	offset time.Duration // behind live, where he began
+	unsent func() int64  // of what was written to the connection
+
+	account *listen.Account // nil while it is not known whether he listens
 
 	written atomic.Int64 // body bytes handed to the connection
-	pos     int64        // where the media stands
+	media   atomic.Int64 // ns, that they are worth
+	pos     atomic.Int64 // where the media stands
+	begun   int64        // where it began, while there is no account
 	now     *tally       // nil until the first audio
 	before  []*tally     // not known to have left in whole yet
+	past    int64        // bytes of those that have
 }
 
 // tally is a transfer over media without a gap. When the source was away, the media goes on at another place: the
@@ -29,33 +35,63 @@ type tally struct {
 	end      atomic.Int64 // written when it ended; −1 while it is the present one
 }
 
-// at makes sure that what is written next is metered from media position pos on.
-func (m *meter) at(pos int64) {
-	if m.now != nil {
-		if m.pos == pos {
-			return
+// wrote counts n bytes, the first of which is at the media position from, and after which the media stands at to.
+func (m *meter) wrote(n, from, to int64) {
+	switch {
+	case m.account == nil:
+		if m.written.Load() == 0 || m.pos.Load() != from {
+			m.begun = from
 		}
+	case m.now == nil || m.pos.Load() != from:
+		m.open(from)
+	}
+	m.written.Add(n)
+	m.media.Add(to - from)
+	m.pos.Store(to)
+	if m.now != nil {
+		m.now.wrote(n, to)
+	}
+}
+
+func (t *tally) wrote(n, to int64) {
+	t.live.Wrote(n, to)
+	t.transfer.Wrote(n)
+}
+
+// charge names the account, to which all that was written so far is charged too.
+func (m *meter) charge(a *listen.Account) {
+	m.account = a
+	if n := m.written.Load(); n > 0 {
+		m.open(m.begun)
+		m.now.wrote(n, m.pos.Load())
+	}
+}
+
+// open makes sure that what is written next is metered from media position pos on.
+func (m *meter) open(pos int64) {
+	if m.now != nil {
 		m.now.end.Store(m.written.Load())
 		m.now.transfer.Finish(false)
-		m.before = append(stillHeld(m.before), m.now)
+		m.before = append(m.settled(), m.now)
 	}
 	t := &tally{meter: m, live: listen.NewLive(m.axis, pos)}
 	t.end.Store(-1)
-	t.transfer = m.account.Open(listen.Body{Stream: m.stream, Length: -1, Placer: t.live, Unsent: t.unsent})
-	m.now, m.pos = t, pos
+	t.transfer = m.account.Open(listen.Body{Stream: m.stream, Length: -1, Offset: m.offset, Placer: t.live, Unsent: t.unsent})
+	m.now = t
 }
 
-// stillHeld leaves out what the kernel holds nothing of any more: the book has settled that.
-func stillHeld(before []*tally) []*tally {
-	held := before[:0]
-	for _, t := range before {
+// settled leaves out of before what the kernel holds nothing of any more: the book has settled that.
+func (m *meter) settled() []*tally {
+	held := m.before[:0]
+	for _, t := range m.before {
 		if t.unsent() > 0 {
 			held = append(held, t)
-		} else {
-			t.transfer.Arrived()
+			continue
 		}
+		t.transfer.Arrived()
+		m.past += t.transfer.Written()
 	}
-	clear(before[len(held):])
+	clear(m.before[len(held):])
 	return held
 }
 
@@ -69,28 +105,16 @@ func (t *tally) unsent() int64 {
 	return max(0, unsent)
 }
 
-// wrote counts n bytes, after which the media stands at pos.
-func (m *meter) wrote(n, pos int64) {
-	if m.now == nil || n == 0 {
-		return
+// finish settles the meter, and tells how many bytes of the body the listener has had. The connection must still be open, or its socket
+// remember: what the kernel holds then is not counted.
+func (m *meter) finish() int64 {
+	if m.now == nil {
+		return m.written.Load()
 	}
-	m.written.Add(n)
-	m.pos = pos
-	m.now.live.Wrote(n, pos)
-	m.now.transfer.Wrote(n)
-}
-
-// left is how many bytes of the body the listener has had, once the meter is finished.
-func (m *meter) left() int64 {
-	return m.written.Load() // until the transfers say what was lost
-}
-
-// finish settles the meter. The connection must still be open: what the kernel holds then is not counted.
-func (m *meter) finish() {
 	for _, t := range m.before {
 		t.transfer.Gone()
+		m.past += t.transfer.Written()
 	}
-	if m.now != nil {
-		m.now.transfer.Finish(true)
-	}
+	m.now.transfer.Finish(true)
+	return m.past + m.now.transfer.Written()
 }

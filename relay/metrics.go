@@ -17,6 +17,8 @@ type Metrics struct {
 	bytes     *prometheus.CounterVec
 	listeners *prometheus.GaugeVec
 	cuts      *prometheus.CounterVec
+	looks     prometheus.Counter
+	lookBytes prometheus.Counter
 
 	mu     sync.Mutex
 	labels map[string]bool
@@ -39,6 +41,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		reg.MustRegister(c)
 		return c
 	}
+	plain := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
 	return &Metrics{
 		labels:    make(map[string]bool),
 		up:        gauge("earshot_upstream_up", "1 while audio arrives from the source of the ICY stream."),
@@ -46,6 +53,16 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		bytes:     counter("earshot_upstream_received_bytes_total", "Bytes received from the source of the ICY stream, metadata included.", "stream"),
 		listeners: gauge("earshot_relay_listeners", "Connections that the ICY stream is being sent to."),
 		cuts:      counter("earshot_relay_cuts_total", "ICY listeners who did not leave by themselves, by why they were cut.", "reason"),
+		looks:     plain("earshot_relay_looks_total", "Connections of players that only looked at an ICY stream, and were no listeners."),
+		lookBytes: plain("earshot_relay_look_bytes_total", "Bytes written to players that only looked; in no session's account."),
+	}
+}
+
+// looked counts who has been sent n bytes and was no listener.
+func (m *Metrics) looked(n int64) {
+	if m != nil {
+		m.looks.Inc()
+		m.lookBytes.Add(float64(n))
 	}
 }
 

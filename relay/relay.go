@@ -18,7 +18,9 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -78,6 +80,8 @@ type Relay struct {
 	cancel context.CancelFunc
 
 	running sync.WaitGroup // every goroutine of the relay
+	writers []*writer
+	joined  atomic.Uint64 // listeners ever; spreads them over the writers
 
 	mu     sync.Mutex
 	hubs   map[string]*Hub
@@ -87,7 +91,21 @@ type Relay struct {
 // New makes a Relay with no hubs. Shutdown ends it.
 func New(opt Options) *Relay {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Relay{opt: opt.withDefaults(), ctx: ctx, cancel: cancel, hubs: make(map[string]*Hub)}
+	r := &Relay{opt: opt.withDefaults(), ctx: ctx, cancel: cancel, hubs: make(map[string]*Hub)}
+	for range runtime.GOMAXPROCS(0) {
+		r.writers = append(r.writers, newWriter(r))
+	}
+	return r
+}
+
+// writer is the one that gets the next listener.
+func (r *Relay) writer() *writer { return r.writers[r.joined.Add(1)%uint64(len(r.writers))] }
+
+// hurry has every listener visited soon.
+func (r *Relay) hurry() {
+	for _, w := range r.writers {
+		w.hurry()
+	}
 }
 
 // Mount is one stream: where it comes from and how it is relayed.

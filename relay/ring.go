@@ -18,6 +18,7 @@ type chunk struct {
 	// Set by the ring.
 	seq    uint64
 	offset int64 // of data in all that was ever published
+	worth  int64 // ns of media published before, without the gaps
 	next   atomic.Pointer[chunk]
 }
 
@@ -26,10 +27,11 @@ type chunk struct {
 // too late.
 type ring struct {
 	// Set at construction.
-	burst int64
-	limit int64         // bytes
-	span  time.Duration // of media
-	nudge func()        // wakes listeners before their turn when much has come at once
+	burst     int64
+	burstTime int64         // ns; 0: the burst is in bytes
+	limit     int64         // bytes
+	span      time.Duration // of media
+	nudge     func()        // wakes listeners before their turn when much has come at once
 
 	oldest atomic.Uint64 // seq of the first chunk still held
 
@@ -37,20 +39,26 @@ type ring struct {
 	run    uint64 // whose chunks are taken
 	chunks []*chunk
 	tail   *chunk // the last one published; one without data before any was
+	tailAt time.Time
 	seq    uint64
 	bytes  int64
 	total  int64 // published ever
-	nudged int64 // total when listeners were woken last
+	media  int64 // ns; as total
+	since  struct {
+		at           time.Time
+		total, media int64
+	} // which all listeners have been woken, or there was no need to
 }
 
 const (
-	fastest = 320_000 / 8 // bytes per second of what Rewind is sized for
-	maxRing = 64 << 20
+	fastest = 1_500_000 / 8 // bytes per second of what Rewind is sized for: sound that is not compressed
+	maxRing = 256 << 20
+	slack   = 10 * time.Second // kept beyond Rewind, so that who begins at its far end is not at once too late
 )
 
 func newRing(m Mount, nudge func()) *ring {
 	limit := max(m.Burst*2, int64(m.Rewind.Seconds()*fastest))
-	return &ring{burst: m.Burst, limit: min(limit, maxRing), span: m.Rewind, nudge: nudge, tail: new(chunk)}
+	return &ring{burst: m.Burst, burstTime: int64(m.BurstTime), limit: min(limit, maxRing), span: m.Rewind, nudge: nudge, tail: new(chunk)}
 }
 
 // begin empties nothing, but takes chunks of this run only from now on.
@@ -60,7 +68,7 @@ func (r *ring) begin(run uint64) {
 	r.mu.Unlock()
 }
 
-// reset forgets everything; nobody may be listening.
+// reset forgets everything: nobody may be listening, or those who are listen to its end.
 func (r *ring) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -77,15 +85,25 @@ func (r *ring) publish(run uint64, c *chunk) {
 		return
 	}
 	r.seq++
-	c.seq, c.offset = r.seq, r.total
+	c.seq, c.offset, c.worth = r.seq, r.total, r.media
 	r.bytes += int64(len(c.data))
 	r.total += int64(len(c.data))
+	r.media += c.end - c.start
 	r.chunks = append(r.chunks, c)
 	r.tail.next.Store(c)
-	r.tail = c
+	r.tail, r.tailAt = c, time.Now()
 	r.evict()
-	if r.total-r.nudged > r.limit/4 {
-		r.nudged = r.total
+	r.look(r.tailAt)
+}
+
+// look has all listeners woken when so much has come within a second that it may be gone again before their turn.
+func (r *ring) look(now time.Time) {
+	flood := r.total-r.since.total > r.limit/4 || r.media-r.since.media > int64(r.span)/4
+	if !flood && now.Sub(r.since.at) < time.Second {
+		return
+	}
+	r.since.at, r.since.total, r.since.media = now, r.total, r.media
+	if flood {
 		r.nudge()
 	}
 }
@@ -95,7 +113,7 @@ func (r *ring) evict() {
 	for len(r.chunks) > 1 {
 		first := r.chunks[0]
 		left := r.bytes - int64(len(first.data))
-		old := r.tail.end-first.end > int64(r.span) && left >= 2*r.burst
+		old := r.tail.end-first.end > int64(r.span+slack) && left >= 2*r.burst && r.media-first.worth > 2*r.burstTime
 		if r.bytes <= r.limit && !old {
 			break
 		}
@@ -111,15 +129,47 @@ func (r *ring) evict() {
 func (r *ring) join() *chunk {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	after := sort.Search(len(r.chunks), func(i int) bool { return r.total-r.chunks[i].offset < r.burst })
-	switch first := max(0, after-1); {
-	case len(r.chunks) == 0:
-		return r.tail
-	case first > 0:
-		return r.chunks[first-1]
-	default:
-		before := new(chunk)
-		before.next.Store(r.chunks[0])
-		return before
+	after := sort.Search(len(r.chunks), func(i int) bool { return !r.leavesBurst(r.chunks[i]) })
+	return r.before(after - 1)
+}
+
+func (r *ring) leavesBurst(c *chunk) bool {
+	if r.burstTime > 0 {
+		return r.media-c.worth >= r.burstTime
 	}
+	return r.total-c.offset >= r.burst
+}
+
+// before is what a cursor stands at who begins with the first-th chunk, or the nearest before it that a decoder can begin with; with what is
+// to come if there is nothing. The caller holds mu.
+func (r *ring) before(first int) *chunk {
+	first = max(0, first)
+	for first > 0 && !r.chunks[first].entry {
+		first--
+	}
+	if len(r.chunks) == 0 {
+		return r.tail
+	}
+	// Not the chunk before itself: a cursor at its end would not know that it has yet to begin.
+	start := new(chunk)
+	start.next.Store(r.chunks[first])
+	return start
+}
+
+// held is how much media and how many bytes there are. The caller holds mu.
+func (r *ring) held() (media time.Duration, bytes int64) {
+	if len(r.chunks) == 0 {
+		return 0, 0
+	}
+	return time.Duration(r.media - r.chunks[0].worth), r.bytes
+}
+
+// live is where the media axis is at now, whether or not the source has kept up. The caller holds mu.
+func (r *ring) live(now time.Time) int64 { return r.tail.end + int64(now.Sub(r.tailAt)) }
+
+// liveAt is live.
+func (r *ring) liveAt(now time.Time) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.live(now)
 }

@@ -10,4 +10,3 @@ type socket struct{}
 func newSocket(syscall.RawConn) *socket { return nil }
 
 func (s *socket) unsent() int64 { return 0 }
-func (s *socket) hungUp() bool  { return false }

@@ -51,6 +51,10 @@ func (h *Hub) Status() Status {
 	defer h.mu.Unlock()
 	s := Status{Key: h.mount.Key, State: h.state, Since: h.since, Listeners: len(h.listeners),
 		Title: h.title.Load().text(), Received: h.received.Load(), Info: h.info, ContentType: h.info.ContentType}
+	s.Peak = h.peak
+	h.ring.mu.Lock()
+	s.Held, s.HeldBytes = h.ring.held()
+	h.ring.mu.Unlock()
 	if codec := h.codec.Load(); codec != nil {
 		s.Codec = *codec
 	}
@@ -66,11 +70,25 @@ func (h *Hub) Listening(f func(Listening) bool) {
 	}
 	h.mu.Unlock()
 	for _, l := range all {
-		who := l.account.Who()
-		if !f(Listening{ID: string(who.Key.ID), Who: who, Bytes: l.meter.written.Load()}) {
+		a := l.account.Load()
+		if a == nil {
+			continue
+		}
+		who := a.Who()
+		if !f(Listening{ID: string(who.Key.ID), Who: who, Since: l.joined, Bytes: l.meter.written.Load(), Behind: h.behind(l),
+			Ordered: l.reason.Load() != nil}) {
 			return
 		}
 	}
+}
+
+// behind is how far a listener is behind live.
+func (h *Hub) behind(l *listener) time.Duration {
+	pos := l.meter.pos.Load()
+	if pos == 0 {
+		return 0
+	}
+	return max(0, time.Duration(h.ring.liveAt(time.Now())-pos))
 }
 
 // End has the listeners of a session leave, and reports how many connections that were.
@@ -78,7 +96,7 @@ func (h *Hub) End(session string, reason listen.Reason) (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for l := range h.listeners {
-		if string(l.account.Who().Key.ID) == session {
+		if a := l.account.Load(); a != nil && string(a.Who().Key.ID) == session {
 			l.end(reason)
 			n++
 		}
