@@ -219,7 +219,7 @@ func (t *Transfer) left() int64 {
 	if t.end == whole {
 		return left
 	}
-	if t.unsent != nil {
+	if t.unsent != nil && left > min(t.bytes, t.placed) { // else nothing is new, and the kernel need not be asked
 		left = max(left-t.unsent(), t.bytes, t.placed)
 	}
 	switch {

@@ -70,6 +70,7 @@ func TestPanicLeavesNoLock(t *testing.T) {
 	book := listen.NewBook(listen.Options{}, "a")
 	account := book.Account(who("bad"))
 	bad := account.Open(listen.Body{Stream: "radio", Length: 500, Placer: listen.NewLive(7, 0), Unsent: func() int64 { panic("unsent") }})
+	bad.Wrote(1)
 	func() {
 		defer func() { _ = recover() }()
 		bad.Finish(false)

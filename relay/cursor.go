@@ -1,6 +1,9 @@
 package relay
 
-import "math"
+import (
+	"math"
+	"sync/atomic"
+)
 
 // cursor is where a listener is in what he is sent, to the byte. It is a value: a copy of it looks ahead without moving it.
 type cursor struct {
@@ -9,9 +12,10 @@ type cursor struct {
 	rest  []byte // goes before that: of a preamble, or of a metadata block
 	fresh bool   // he has yet to begin: at a chunk with which a decoder can
 
-	metaInt  int    // audio bytes between metadata blocks; 0: none
-	metaLeft int    // until the next
-	title    *title // the last one sent
+	metaInt  int                    // audio bytes between metadata blocks; 0: none
+	metaLeft int                    // until the next
+	title    *title                 // the last one sent
+	latest   *atomic.Pointer[title] // of what arrives now: what is on where nothing has been said yet
 }
 
 // No more than this is written at once, about.
@@ -81,6 +85,9 @@ func (c *cursor) step(limit int) []byte {
 
 func (c *cursor) block() []byte {
 	t := c.chunk.title
+	if t == nil && c.title == nil && c.latest != nil {
+		t = c.latest.Load()
+	}
 	if t == nil || t == c.title || t.block == nil {
 		return unchanged
 	}
