@@ -15,7 +15,7 @@ type cursor struct {
 	metaInt  int                    // audio bytes between metadata blocks; 0: none
 	metaLeft int                    // until the next
 	title    *title                 // the last one sent
-	latest   *atomic.Pointer[title] // of what arrives now: what is on where nothing has been said yet
+	opening  *atomic.Pointer[title] // what is on where nothing has been said yet
 }
 
 // No more than this is written at once, about.
@@ -85,8 +85,8 @@ func (c *cursor) step(limit int) []byte {
 
 func (c *cursor) block() []byte {
 	t := c.chunk.title
-	if t == nil && c.title == nil && c.latest != nil {
-		t = c.latest.Load()
+	if t == nil && c.opening != nil {
+		t = c.opening.Load()
 	}
 	if t == nil || t == c.title || t.block == nil {
 		return unchanged

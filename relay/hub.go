@@ -38,6 +38,7 @@ type Hub struct {
 	received atomic.Int64 // bytes from the source, ever
 	codec    atomic.Pointer[string]
 	title    atomic.Pointer[title] // what arrives now
+	opening  atomic.Pointer[title] // the first that was said: a source says with its first block what is on already
 
 	mu        sync.Mutex
 	closed    bool
@@ -184,6 +185,7 @@ func (h *Hub) stop(s State) {
 	h.up = nil
 	h.ring.reset()
 	h.title.Store(nil)
+	h.opening.Store(nil)
 	h.setState(s)
 }
 

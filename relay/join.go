@@ -64,7 +64,7 @@ func (h *Hub) Join(j Join) error {
 
 func newListener(h *Hub, j Join) *listener {
 	l := &listener{hub: h, conn: j.Conn, sock: socketOf(j.Conn), writer: h.relay.writer(), onLeave: j.OnLeave, joined: time.Now(),
-		cursor: cursor{metaInt: max(0, j.MetaInt), metaLeft: max(0, j.MetaInt), latest: &h.title}}
+		cursor: cursor{metaInt: max(0, j.MetaInt), metaLeft: max(0, j.MetaInt), opening: &h.opening}}
 	l.place.pace = nowhere
 	if len(j.Pending) > 0 {
 		l.pending = j.Pending

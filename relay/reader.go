@@ -65,7 +65,9 @@ func (r *reader) feed(p []byte, now time.Time) {
 		}
 		if block != nil {
 			r.asm.metadata(block)
-			r.up.hub.title.Store(r.asm.latest())
+			latest := r.asm.latest()
+			r.up.hub.title.Store(latest)
+			r.up.hub.opening.CompareAndSwap(nil, latest)
 		}
 	}
 	if h := r.up.hub; r.asm.codec != "" && h.codec.Load() == nil {

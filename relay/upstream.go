@@ -207,6 +207,7 @@ func (u *upstream) adopt(s *source) (base int64, ok bool) {
 		h.ring.reset()
 		h.ring.begin(u.id)
 		h.title.Store(nil)
+		h.opening.Store(nil)
 	}
 	h.codec.Store(nil)
 	h.info, h.known, h.err = s.info, true, nil
