@@ -161,7 +161,8 @@ func (t *Transfer) settle(now time.Time, last bool) (credited, done bool) {
 		bytes, t.bytes = left-t.bytes, left
 	}
 	if left > t.placed {
-		var space [8]Span
+		space := spanSpace.Get().(*[8]Span)
+		defer spanSpace.Put(space)
 		over := t.end == whole
 		placed, ok := t.place(space[:0], Piece{t.placed, left, t.length, over, over && t.ended, last})
 		if ok || last {
@@ -176,6 +177,9 @@ func (t *Transfer) settle(now time.Time, last bool) (credited, done bool) {
 	t.seenMS = nowMS
 	return credited, t.end > sending && t.bytes >= left && t.placed >= left
 }
+
+// spanSpace is for what most pieces hold: few spans.
+var spanSpace = sync.Pool{New: func() any { return new([8]Span) }}
 
 func (t *Transfer) metered() (yes, ok bool) {
 	defer func() {
