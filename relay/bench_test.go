@@ -151,7 +151,7 @@ func BenchmarkPublish(b *testing.B) {
 
 func BenchmarkAssemble(b *testing.B) {
 	audio := mp3(100)
-	asm := newAssembler(0, true, 0, time.Now(), nil, func(*chunk) {})
+	asm := newAssembler(0, mpeg, 0, time.Now(), nil, func(*chunk) {})
 	b.SetBytes(int64(len(audio)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -80,6 +80,10 @@ func parseADTS(b []byte) (frame, bool) {
 		kind: 1<<16 | uint32(b[1]&8)<<8 | uint32(rate)}, true
 }
 
+func (f frame) piece() piece {
+	return piece{bytes: f.bytes, whole: true, entry: true, codec: f.codec(), samples: f.samples, rate: f.rate}
+}
+
 func (f frame) codec() string {
 	if f.kind>>16 != 0 {
 		return "aac"

@@ -28,6 +28,9 @@ type Info struct {
 	Header      []HeaderField // those of passed that the origin sent, in its order
 }
 
+// Metadata tells whether ICY metadata may stand inside the stream. In Ogg there is none: pages would no longer be whole.
+func (i Info) Metadata() bool { return familyOf(i.ContentType) != ogg }
+
 // passed are the fields that listeners get to see. Never among them: icy-metaint, which is each listener's own,
 // ice-password, and the origin's Access-Control-*.
 var passed = map[string]bool{
@@ -185,15 +188,19 @@ type family string
 const (
 	mpeg family = "mpeg" // MP3 and its elder layers
 	aac  family = "aac"  // ADTS
+	ogg  family = "ogg"  // whatever codec is in it
 )
 
-// familyOf sorts a content type: one of the two that have frames, else the media type itself.
+// familyOf sorts a content type: one of those above, else the media type itself.
 func familyOf(contentType string) family {
 	switch t := mediaType(contentType); t {
 	case "audio/mpeg", "audio/mp3", "audio/mpg", "audio/mpeg3", "audio/x-mpeg", "audio/x-mp3", "audio/mpa":
 		return mpeg
 	case "audio/aac", "audio/aacp", "audio/x-aac", "audio/x-hx-aac-adts", "audio/adts":
 		return aac
+	case "application/ogg", "audio/ogg", "video/ogg", "application/x-ogg", "audio/x-ogg", "video/x-ogg", "audio/opus",
+		"audio/vorbis", "audio/x-vorbis", "audio/x-vorbis+ogg", "audio/x-opus+ogg", "audio/x-flac+ogg", "audio/speex", "audio/x-speex":
+		return ogg
 	default:
 		return family(t)
 	}

@@ -68,7 +68,7 @@ func readIntro(path string) ([]byte, error) {
 func (i *intro) cut(b []byte) error {
 	start := new(chunk)
 	last := start
-	asm := newAssembler(0, true, 0, time.Now(), nil, func(c *chunk) {
+	asm := newAssembler(0, mpeg, 0, time.Now(), nil, func(c *chunk) {
 		last.next.Store(c)
 		last = c
 	})

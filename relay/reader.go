@@ -17,10 +17,10 @@ type reader struct {
 
 func newReader(u *upstream, s *source, base int64) *reader {
 	now := time.Now()
-	f := familyOf(s.info.ContentType)
 	publish := func(c *chunk) { u.hub.ring.publish(u.id, c) }
-	return &reader{up: u, source: s, deframer: newDeframer(s.interval), heard: now,
-		asm: newAssembler(base, f == mpeg || f == aac, s.bits, now, u.hub.title.Load(), publish)}
+	asm := newAssembler(base, familyOf(s.info.ContentType), s.bits, now, u.hub.title.Load(), publish)
+	asm.resume(u.hub.ring.past(maxPast))
+	return &reader{up: u, source: s, deframer: newDeframer(s.interval), heard: now, asm: asm}
 }
 
 // run reads until the source ends, fails or has sent nothing for StallTimeout. What is whole then is published.

@@ -222,7 +222,7 @@ func TestGapIsNotHeard(t *testing.T) {
 			until(c, again)
 		}
 		fmt.Fprintf(c, icecastHead, 0)
-		c.Write(audio[:10*frameBytes])
+		c.Write(audio[n*10*frameBytes:][:10*frameBytes])
 		if n == 0 {
 			until(c, ends)
 			return
@@ -249,7 +249,7 @@ func TestSourceAwayForAWhile(t *testing.T) {
 	ends := make(chan struct{})
 	o := newOrigin(t, func(c net.Conn, n int) {
 		fmt.Fprintf(c, icecastHead, 0)
-		c.Write(mp3(10))
+		c.Write(mp3(20)[min(n, 1)*10*frameBytes:][:10*frameBytes])
 		if n > 0 {
 			untilClosed(c)
 			return
@@ -287,7 +287,7 @@ func TestSourceAwayForAWhile(t *testing.T) {
 func TestFailover(t *testing.T) {
 	bad := newOrigin(t, func(c net.Conn, _ int) { fmt.Fprint(c, "HTTP/1.0 404 Not Found\r\n\r\n") })
 	stalls := station(t, 0, mp3(20))
-	good := station(t, 0, mp3(40))
+	good := station(t, 0, mp3(60)[20*frameBytes:])
 	h := newRelay(t, Options{StallTimeout: 300 * time.Millisecond}).Hub(
 		Mount{Key: "kpcc", Origins: []string{bad.url("/"), stalls.url("/"), good.url("/")}})
 	open(t, h)
