@@ -3,10 +3,7 @@ package relay
 import (
 	"encoding/binary"
 	"strings"
-	"unicode/utf8"
 )
-
-const maxTitle = 1 << 10 // bytes
 
 // titleOf is the title that Vorbis comments say: "ARTIST - TITLE", or what there is of the TITLE. FLAC and Opus have the
 // same comments.
@@ -27,7 +24,7 @@ func titleOf(comments []byte) string {
 	if artist != "" && name != "" {
 		name = artist + " - " + name
 	}
-	return cutTitle(name)
+	return shortened(name)
 }
 
 // counted splits b after the bytes whose number it begins with; what is cut short is empty.
@@ -44,16 +41,4 @@ func counted(b []byte) (s, rest []byte) {
 
 func comment(s string) string {
 	return strings.TrimSpace(clean(strings.ToValidUTF8(s, "")))
-}
-
-// cutTitle bounds a title without cutting a character.
-func cutTitle(s string) string {
-	if len(s) <= maxTitle {
-		return s
-	}
-	end := maxTitle
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end]
 }

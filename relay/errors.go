@@ -25,10 +25,13 @@ const (
 	Refused   Outcome = "refused"    // no connection, or it broke before any audio
 	Timeout   Outcome = "timeout"    // neither a head nor audio in time
 	BadStatus Outcome = "status"     // answered other than 200
-	NotAudio  Outcome = "not-audio"  // a page or a playlist
+	NotAudio  Outcome = "not-audio"  // a page, a text, a picture
+	IsHLS     Outcome = "hls"        // an HLS playlist: no stream of audio
+	BadList   Outcome = "playlist"   // a playlist that names nothing, is too long or leads in a circle
 	BadHead   Outcome = "malformed"  // an answer that is none, or a metadata interval that cannot be
-	BadMove   Outcome = "redirect"   // redirected elsewhere than to itself or another origin, or too often
+	BadMove   Outcome = "redirect"   // redirected, or led by a playlist, elsewhere than it may, or too often
 	BadOrigin Outcome = "bad-origin" // the configured URL cannot be used
+	BadFile   Outcome = "file"       // the configured file cannot be used
 )
 
 // UpstreamError says why no origin of a mount could be used: the last one's reason. It is an [ErrTimeout] if
@@ -48,10 +51,10 @@ func (e *UpstreamError) Error() string {
 	return fmt.Sprintf("%v (%s)", e.Unwrap(), e.Outcome)
 }
 
-// Unwrap is ErrTimeout or ErrUpstream.
 // Cause is what happened, for the operator: it may hold addresses of the origin.
 func (e *UpstreamError) Cause() error { return e.cause }
 
+// Unwrap is ErrTimeout or ErrUpstream.
 func (e *UpstreamError) Unwrap() error {
 	if e.Outcome == Timeout {
 		return ErrTimeout

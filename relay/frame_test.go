@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/text/encoding/charmap"
 )
 
 // parse runs a stream through an assembler, in parts of size bytes.
@@ -212,7 +214,7 @@ func FuzzHead(f *testing.F) {
 				t.Errorf("%q passes", field.Value)
 			}
 		}
-		(&title{block: append([]byte{1}, b...)}).text()
+		(&title{block: append([]byte{1}, b...)}).text(charmap.Windows1252)
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/text/encoding"
+
 	"earshot/listen"
 )
 
@@ -18,7 +20,7 @@ const (
 	Idle         State = "idle"         // nobody listens
 	Connecting   State = "connecting"   // the first attempt
 	Up           State = "up"           // audio arrives
-	Reconnecting State = "reconnecting" // it was up, and somebody still listens
+	Reconnecting State = "reconnecting" // it is not up, and somebody listens or it is always on
 	Failed       State = "failed"       // no origin served it, and nobody listens
 )
 
@@ -39,6 +41,8 @@ type Hub struct {
 	codec    atomic.Pointer[string]
 	title    atomic.Pointer[title] // what arrives now
 	opening  atomic.Pointer[title] // the first that was said: a source says with its first block what is on already
+	heard    atomic.Int64          // unix ns: when audio last came
+	charset  encoding.Encoding     // of titles that are not UTF-8; set at construction
 
 	mu        sync.Mutex
 	closed    bool
@@ -51,6 +55,12 @@ type Hub struct {
 	up        *upstream     // nil while nobody listens
 	last      *upstream     // that there was: the next one waits for it to be done
 	linger    *time.Timer
+	patience  *time.Timer // runs while somebody listens
+	waits     time.Time   // since when it runs; zero: it does not
+	connected time.Time   // when the present source was; zero: there is none
+	origin    int         // of Mount.Origins, the present source's or the last one's
+	held      string      // codec of what the ring holds; "": not known
+	titles    []Titled    // the latest first
 	info      Info
 	known     bool           // info holds something
 	rounds    int            // in which all origins failed
@@ -61,11 +71,14 @@ type Hub struct {
 
 func newHub(r *Relay, m Mount, closed bool) *Hub {
 	h := &Hub{relay: r, mount: m, metrics: r.opt.Metrics.mount(m.Key), axis: axisOf(m.Key),
-		listeners: make(map[*listener]struct{}), state: Idle, since: time.Now(), changed: make(chan struct{}), closed: closed}
+		listeners: make(map[*listener]struct{}), state: Idle, since: time.Now(), changed: make(chan struct{}), closed: closed,
+		charset: charsetOf(m.Charset)}
 	h.ring = newRing(m, r.hurry)
 	h.intro = &intro{hub: h, path: m.Intro}
 	h.linger = time.AfterFunc(time.Hour, h.lingered)
 	h.linger.Stop()
+	h.patience = time.AfterFunc(time.Hour, h.impatient)
+	h.patience.Stop()
 	return h
 }
 
@@ -150,11 +163,12 @@ func (h *Hub) Peek() (Info, bool) {
 }
 
 // wanted tells whether anybody needs the source. The caller holds mu.
-func (h *Hub) wanted() bool { return len(h.listeners)+h.waiting > 0 }
+func (h *Hub) wanted() bool { return h.mount.AlwaysOn || len(h.listeners)+h.waiting > 0 }
 
 // start begins to connect, if that is not under way. The caller holds mu.
 func (h *Hub) start() {
 	h.linger.Stop()
+	h.wait()
 	if h.up == nil && !h.closed {
 		up := newUpstream(h, h.last)
 		h.up, h.last = up, up
@@ -165,6 +179,9 @@ func (h *Hub) start() {
 
 // rest lets the source linger when nobody needs it. The caller holds mu.
 func (h *Hub) rest() {
+	if len(h.listeners) == 0 {
+		h.waitNoMore()
+	}
 	if h.up != nil && !h.wanted() {
 		h.linger.Reset(h.mount.Linger)
 	}
@@ -182,11 +199,17 @@ func (h *Hub) lingered() {
 // stop lets the source go and forgets its audio: it would be old when the next listener comes. The caller holds mu.
 func (h *Hub) stop(s State) {
 	h.up.cancel()
-	h.up = nil
+	h.up, h.connected = nil, time.Time{}
+	h.empty()
+	h.setState(s)
+}
+
+// empty forgets the audio. The caller holds mu.
+func (h *Hub) empty() {
 	h.ring.reset()
+	h.held = ""
 	h.title.Store(nil)
 	h.opening.Store(nil)
-	h.setState(s)
 }
 
 // setState is called with mu held.
@@ -215,6 +238,7 @@ func (h *Hub) close() {
 	}
 	h.closed = true
 	h.linger.Stop()
+	h.waitNoMore()
 	h.endAll(listen.Drain)
 	if h.up != nil {
 		h.stop(Idle)

@@ -14,6 +14,7 @@ import (
 type Metrics struct {
 	up        *prometheus.GaugeVec
 	connects  *prometheus.CounterVec
+	changes   *prometheus.CounterVec
 	bytes     *prometheus.CounterVec
 	listeners *prometheus.GaugeVec
 	cuts      *prometheus.CounterVec
@@ -50,6 +51,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		labels:    make(map[string]bool),
 		up:        gauge("earshot_upstream_up", "1 while audio arrives from the source of the ICY stream."),
 		connects:  counter("earshot_upstream_connects_total", "Attempts to connect to an origin of the ICY stream, by how they ended.", "stream", "outcome"),
+		changes:   counter("earshot_upstream_changes_total", "Changes of the ICY stream to another of its origins: fallback, return or file.", "stream", "to"),
 		bytes:     counter("earshot_upstream_received_bytes_total", "Bytes received from the source of the ICY stream, metadata included.", "stream"),
 		listeners: gauge("earshot_relay_listeners", "Connections that the ICY stream is being sent to."),
 		cuts:      counter("earshot_relay_cuts_total", "ICY listeners who did not leave by themselves, by why they were cut.", "reason"),
@@ -111,6 +113,7 @@ func (m *mountMetrics) forget() {
 	stream := prometheus.Labels{"stream": m.label}
 	m.all.up.DeletePartialMatch(stream)
 	m.all.connects.DeletePartialMatch(stream)
+	m.all.changes.DeletePartialMatch(stream)
 	m.all.bytes.DeletePartialMatch(stream)
 	m.all.listeners.DeletePartialMatch(stream)
 }
@@ -136,6 +139,12 @@ func (m *mountMetrics) setListeners(n int) {
 func (m *mountMetrics) connected(o Outcome) {
 	if m != nil {
 		m.all.connects.WithLabelValues(m.label, string(o)).Inc()
+	}
+}
+
+func (m *mountMetrics) changed(to string) {
+	if m != nil {
+		m.all.changes.WithLabelValues(m.label, to).Inc()
 	}
 }
 

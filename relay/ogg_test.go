@@ -132,9 +132,9 @@ func TestOggFiles(t *testing.T) {
 		for _, size := range []int{1, 1000, len(b)} {
 			out := assemble(b, mpeg, size, 0) // whatever the type says
 			last := out.chunks[len(out.chunks)-1]
-			if !bytes.Equal(out.bytes(), b) || out.media != want || last.title.text() != tc.title || out.codecs[len(out.codecs)-1] != tc.codec {
+			if !bytes.Equal(out.bytes(), b) || out.media != want || last.title.text(charsetOf("")) != tc.title || out.codecs[len(out.codecs)-1] != tc.codec {
 				t.Errorf("%v by %d: %d of %d bytes, %v of %v, %q, %q", tc.files, size, len(out.bytes()), len(b), out.media, want,
-					out.codecs[len(out.codecs)-1], last.title.text())
+					out.codecs[len(out.codecs)-1], last.title.text(charsetOf("")))
 			}
 			checkLinks(t, out, len(tc.files))
 		}
@@ -310,8 +310,8 @@ func TestOggTitles(t *testing.T) {
 	} {
 		b := append(opusStart(7, tc.comments...), page(0, 960, 7, twenty(1)...)...)
 		for i, c := range assemble(b, ogg, len(b), 0).chunks {
-			if c.title.text() != tc.want {
-				t.Errorf("%q: chunk %d has %q, want %q", tc.comments, i, c.title.text(), tc.want)
+			if c.title.text(charsetOf("")) != tc.want {
+				t.Errorf("%q: chunk %d has %q, want %q", tc.comments, i, c.title.text(charsetOf("")), tc.want)
 			}
 		}
 	}

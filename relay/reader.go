@@ -1,47 +1,72 @@
 package relay
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 )
 
+// errReturned ends the run of a source that another takes over from.
+var errReturned = errors.New("a preferred origin is back")
+
 // reader brings the audio of one source into the ring.
 type reader struct {
-	up       *upstream
-	source   *source
-	deframer *deframer
-	asm      *assembler
-	heard    time.Time // when the last byte came
+	up        *upstream
+	source    *source
+	home      *homing
+	deframer  *deframer
+	asm       *assembler
+	heard     time.Time // when the last byte came
+	title     *title    // the last one announced
+	published bool
 }
 
-func newReader(u *upstream, s *source, base int64) *reader {
+func newReader(u *upstream, s *source, home *homing, base int64) *reader {
 	now := time.Now()
-	publish := func(c *chunk) { u.hub.ring.publish(u.id, c) }
-	asm := newAssembler(base, familyOf(s.info.ContentType), s.bits, now, u.hub.title.Load(), publish)
-	asm.resume(u.hub.ring.past(maxPast))
-	return &reader{up: u, source: s, deframer: newDeframer(s.interval), heard: now, asm: asm}
+	r := &reader{up: u, source: s, home: home, deframer: newDeframer(s.interval), heard: now, title: u.hub.title.Load()}
+	publish := func(c *chunk) {
+		r.published = true
+		u.publish(c, r.asm.codec)
+	}
+	r.asm = newAssembler(base, familyOf(s.info.ContentType), s.bits, now, r.title, publish)
+	if !u.fruitless && s.file == nil {
+		r.asm.resume(u.hub.ring.past(maxPast))
+	}
+	return r
 }
 
-// run reads until the source ends, fails or has sent nothing for StallTimeout. What is whole then is published.
+// run reads until the source ends, fails, has sent nothing for Stall or a preferred one takes over. What is whole then
+// is published.
 func (r *reader) run() error {
 	defer r.asm.flush()
+	if r.source.file != nil {
+		return r.play()
+	}
 	b := make([]byte, 16<<10)
 	for {
 		r.source.conn.SetReadDeadline(r.deadline())
+		if r.home.isReady() { // after the deadline is set, lest it undoes the one that homing sets
+			return errReturned
+		}
 		n, err := r.source.body.Read(b)
 		now := time.Now()
 		if n > 0 {
 			r.heard = now
-			r.up.hub.received.Add(int64(n))
-			r.up.hub.metrics.received(n)
+			r.received(n)
 			r.feed(b[:n], now)
 		}
 		r.asm.flushDue(now)
-		if err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && now.Sub(r.heard) < r.stall()) {
+		if err != nil && !r.home.isReady() && !(errors.Is(err, os.ErrDeadlineExceeded) && now.Sub(r.heard) < r.stall()) {
 			return err
 		}
 	}
+}
+
+func (r *reader) received(n int) {
+	r.up.hub.received.Add(int64(n))
+	r.up.hub.metrics.received(n)
 }
 
 func (r *reader) stall() time.Duration { return r.up.hub.mount.Stall }
@@ -65,13 +90,60 @@ func (r *reader) feed(p []byte, now time.Time) {
 		}
 		if block != nil {
 			r.asm.metadata(block)
-			latest := r.asm.latest()
-			r.up.hub.title.Store(latest)
-			r.up.hub.opening.CompareAndSwap(nil, latest)
+		}
+		if t := r.asm.latest(); t != r.title {
+			r.title = t
+			r.up.announce(t)
 		}
 	}
-	if h := r.up.hub; r.asm.codec != "" && h.codec.Load() == nil {
-		codec := r.asm.codec
-		h.codec.Store(&codec)
+}
+
+const (
+	fileLead  = 1500 * time.Millisecond // that a file is ahead of the clock: listeners who have starved get going with it
+	filePiece = 4 << 10
+	maxMute   = 1 << 20 // bytes of a file in a row that carry no time
+)
+
+// play sends a file at the pace of its own media time, until a preferred origin takes over. If the process has slept,
+// it does not make up for it.
+func (r *reader) play() error {
+	b := make([]byte, filePiece)
+	start, began, mute := r.asm.clock.pos(), time.Now(), 0
+	for {
+		n, err := r.source.file.Read(b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.source.file.Name(), err)
+		}
+		before := r.asm.clock.pos()
+		r.received(n)
+		r.feed(b[:n], time.Now())
+		if mute += n; r.asm.clock.pos() > before {
+			mute = 0
+		}
+		if mute > maxMute {
+			return fmt.Errorf("%s: no frames in %d bytes", r.source.file.Name(), mute)
+		}
+		ahead := time.Duration(r.asm.clock.pos()-start) - time.Since(began)
+		if ahead < 0 {
+			began = began.Add(-ahead)
+		}
+		if err := r.idle(ahead - fileLead); err != nil {
+			return err
+		}
+		r.asm.flushDue(time.Now())
+	}
+}
+
+// idle waits, and tells why not to go on.
+func (r *reader) idle(d time.Duration) error {
+	timer := time.NewTimer(max(0, d))
+	defer timer.Stop()
+	select {
+	case <-r.up.ctx.Done():
+		return context.Cause(r.up.ctx)
+	case <-r.home.ready:
+		return errReturned
+	case <-timer.C:
+		return nil
 	}
 }

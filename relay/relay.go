@@ -35,6 +35,8 @@ type Options struct {
 	HeaderTimeout  time.Duration // [15s] for the head of its answer and the first of its audio
 	Patience       time.Duration // [5m] that listeners wait for a source that is gone
 	StallTimeout   time.Duration // [10s] without a byte, after which a source is given up
+	ReturnFirst    time.Duration // [5s] after which an origin that is preferred to the present one is asked again
+	ReturnLast     time.Duration // [1m] between such attempts, in the end
 	WriteStall     time.Duration // [30s] that a listener may take for one write. He is cut after half as much again at the latest
 
 	Access func(u *url.URL) Access // what the source at a URL needs; nil: nothing
@@ -53,6 +55,8 @@ func (o Options) withDefaults() Options {
 		{&o.HeaderTimeout, 15 * time.Second},
 		{&o.Patience, 5 * time.Minute},
 		{&o.StallTimeout, 10 * time.Second},
+		{&o.ReturnFirst, 5 * time.Second},
+		{&o.ReturnLast, time.Minute},
 		{&o.WriteStall, 30 * time.Second},
 	} {
 		if *d.field <= 0 {
@@ -144,7 +148,17 @@ func (m Mount) withDefaults(o *Options) Mount {
 // maxTransient bounds the hubs kept while idle, where a pattern lets clients name mounts.
 const maxTransient = 1000
 
-// Hub is the hub of a mount, made when it is first asked for. A hub keeps the mount it was made with.
+// Start makes the hubs of those mounts that are always on, so that they connect before anybody asks for them.
+func (r *Relay) Start(mounts []Mount) {
+	for _, m := range mounts {
+		if m.AlwaysOn {
+			r.Hub(m)
+		}
+	}
+}
+
+// Hub is the hub of a mount, made when it is first asked for; one that is always on connects then. A hub keeps the
+// mount it was made with.
 func (r *Relay) Hub(m Mount) *Hub {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -156,6 +170,11 @@ func (r *Relay) Hub(m Mount) *Hub {
 	}
 	h := newHub(r, m.withDefaults(&r.opt), r.closed)
 	r.hubs[m.Key] = h
+	if m.AlwaysOn {
+		h.mu.Lock()
+		h.start()
+		h.mu.Unlock()
+	}
 	return h
 }
 

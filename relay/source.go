@@ -11,18 +11,18 @@ import (
 	"net"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
 
-const (
-	maxRedirects = 3
-	firstAudio   = 16 // bytes looked at before an answer is believed to be audio
-)
+// firstAudio is how many bytes are looked at before an answer is believed to be audio.
+const firstAudio = 16
 
-// source is a connection to an origin that has begun to send audio.
+// source is a connection to an origin that has begun to send audio, or a file.
 type source struct {
-	raw      net.Conn // under TLS, if any
+	file     *audioFile // if not nil, there is no connection
+	raw      net.Conn   // under TLS, if any
 	conn     net.Conn
 	body     *bufio.Reader
 	chunked  bool
@@ -33,93 +33,32 @@ type source struct {
 }
 
 func (s *source) close() {
+	if s.file != nil {
+		s.file.Close()
+		return
+	}
 	s.unwatch()
 	s.raw.Close() // without TLS's goodbye, which could block
 }
 
-// dialer connects to the origins of one mount.
-type dialer struct {
-	opt     *Options
-	tls     *tls.Config
-	origins []string
+// reply is what an origin has: audio, or where that is. One of the three is set.
+type reply struct {
+	source *source
+	moved  *url.URL
+	list   []string
 }
 
-// dial connects to an origin and follows its redirects.
-func (d *dialer) dial(ctx context.Context, origin string) (*source, *UpstreamError) {
-	u, err := parseOrigin(origin)
-	if err != nil {
-		return nil, failed(BadOrigin, err)
-	}
-	for range 1 + maxRedirects {
-		s, next, err := d.ask(ctx, u)
-		if next == nil {
-			return s, err
-		}
-		if !d.mayFollow(u, next) {
-			return nil, failed(BadMove, fmt.Errorf("redirected to %s, which is no origin of the stream", named(next)))
-		}
-		if next.User == nil && next.Host == u.Host && next.Scheme == u.Scheme {
-			next.User = u.User
-		}
-		u = next
-	}
-	return nil, failed(BadMove, fmt.Errorf("redirected more than %d times", maxRedirects))
-}
-
-func parseOrigin(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return nil, fmt.Errorf("not a URL: %w", errors.Unwrap(err)) // the whole error repeats the password
-	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return nil, fmt.Errorf("%s is no http or https URL", named(u))
-	}
-	return u, nil
-}
-
-// mayFollow allows a redirect to where the redirecting origin and those configured are: their hosts, at the same port or the usual
-// ones. None leads out of TLS.
-func (d *dialer) mayFollow(from, to *url.URL) bool {
-	if to.Scheme != "https" && (to.Scheme != "http" || from.Scheme == "https") {
-		return false
-	}
-	if sameHost(from, to) {
-		return true
-	}
-	for _, o := range d.origins {
-		if u, err := parseOrigin(o); err == nil && sameHost(u, to) {
-			return true
-		}
-	}
-	return false
-}
-
-func sameHost(known, to *url.URL) bool {
-	return strings.EqualFold(known.Hostname(), to.Hostname()) && (portOf(to) == portOf(known) || portOf(to) == usualPorts[to.Scheme])
-}
-
-var usualPorts = map[string]string{"http": "80", "https": "443"}
-
-// portOf is the port of a URL, by default its scheme's.
-func portOf(u *url.URL) string {
-	if port := u.Port(); port != "" {
-		return port
-	}
-	return usualPorts[u.Scheme]
-}
-
-// ask makes one request. It returns a source, or where the origin says it is, or an error.
-func (d *dialer) ask(ctx context.Context, u *url.URL) (*source, *url.URL, *UpstreamError) {
+// ask makes one request.
+func (d *dialer) ask(ctx context.Context, u *url.URL) (reply, *UpstreamError) {
 	s, err := d.connect(ctx, u)
 	if err != nil {
-		return nil, nil, broke(err)
+		return reply{}, broke(err)
 	}
-	next, failure := s.begin(d.request(u), u, d.opt.access(u).HeaderTimeout)
-	if next != nil || failure != nil {
+	a, failure := s.begin(d.request(u), u, d.opt.access(u).HeaderTimeout)
+	if a.source == nil {
 		s.close()
-		return nil, next, failure
 	}
-	return s, nil, nil
+	return a, failure
 }
 
 func (d *dialer) connect(ctx context.Context, u *url.URL) (*source, error) {
@@ -156,27 +95,28 @@ func (d *dialer) tlsFor(host string, roots *x509.CertPool) *tls.Config {
 	return c
 }
 
-// begin sends the request and reads up to the first audio.
-func (s *source) begin(request string, u *url.URL, limit time.Duration) (*url.URL, *UpstreamError) {
+// begin sends the request and reads up to the first audio. Limit is for all of it, so that an origin gains nothing by
+// answering byte by byte.
+func (s *source) begin(request string, u *url.URL, limit time.Duration) (reply, *UpstreamError) {
 	s.conn.SetDeadline(time.Now().Add(limit))
 	if _, err := io.WriteString(s.conn, request); err != nil {
-		return nil, broke(err)
+		return reply{}, broke(err)
 	}
 	h, err := readHead(s.body)
 	if err != nil {
-		return nil, headFailure(err)
+		return reply{}, headFailure(err)
 	}
 	if to, ok := h.fields["location"]; ok && h.status >= 300 && h.status < 400 {
 		next, err := u.Parse(to)
 		if err != nil {
-			return nil, failed(BadMove, err)
+			return reply{}, failed(BadMove, errors.New("redirected to what is no URL"))
 		}
-		return next, nil
+		return reply{moved: next}, nil
 	}
 	if h.status != 200 {
-		return nil, &UpstreamError{Outcome: BadStatus, Status: h.status, cause: fmt.Errorf("answered %d", h.status)}
+		return reply{}, &UpstreamError{Outcome: BadStatus, Status: h.status, cause: fmt.Errorf("answered %d", h.status)}
 	}
-	return nil, s.accept(h)
+	return s.accept(h)
 }
 
 // headFailure tells a connection that broke from an answer that is none.
@@ -188,26 +128,48 @@ func headFailure(err error) *UpstreamError {
 	return failed(BadHead, err)
 }
 
-// accept makes sure that what follows the head is audio.
-func (s *source) accept(h head) *UpstreamError {
+// accept makes sure that what follows the head is audio, or a playlist.
+func (s *source) accept(h head) (reply, *UpstreamError) {
 	s.info, s.bits = h.info(), h.bitrate()
-	if !isAudio(s.info.ContentType) {
-		return failed(NotAudio, fmt.Errorf("answered with %q", s.info.ContentType))
-	}
-	var err error
-	if s.interval, err = h.interval(); err != nil {
-		return failed(BadHead, err)
-	}
 	if s.chunked = strings.EqualFold(h.fields["transfer-encoding"], "chunked"); s.chunked {
 		s.body = bufio.NewReader(httputil.NewChunkedReader(s.body))
 	}
-	begin, err := s.body.Peek(firstAudio)
-	if err != nil {
-		return broke(err)
+	if mayBeList(s.info.ContentType) {
+		return s.list(h)
 	}
-	if isText(begin) {
-		return failed(NotAudio, fmt.Errorf("claims %q and begins with %q", s.info.ContentType, begin))
+	if !isAudio(s.info.ContentType) {
+		return reply{}, failed(NotAudio, fmt.Errorf("answered with %q", s.info.ContentType))
+	}
+	var err error
+	if s.interval, err = h.interval(); err != nil {
+		return reply{}, failed(BadHead, err)
+	}
+	begin, err := s.body.Peek(firstAudio)
+	switch {
+	case err != nil:
+		return reply{}, broke(err)
+	case beginsList(begin):
+		return s.list(h)
+	case isText(begin):
+		return reply{}, failed(NotAudio, fmt.Errorf("claims %q and begins with %q", s.info.ContentType, begin))
 	}
 	s.conn.SetDeadline(time.Time{})
-	return nil
+	return reply{source: s}, nil
+}
+
+// list reads the body as a playlist.
+func (s *source) list(h head) (reply, *UpstreamError) {
+	length := int64(maxList)
+	if n, err := strconv.ParseInt(h.fields["content-length"], 10, 64); err == nil && n >= 0 && n <= maxList && !s.chunked {
+		length = n - 1 // so that one more is all there is
+	}
+	b, err := io.ReadAll(io.LimitReader(s.body, length+1))
+	if err != nil {
+		return reply{}, broke(err)
+	}
+	if len(b) > maxList {
+		return reply{}, failed(BadList, fmt.Errorf("a playlist, or what claims to be one, of more than %d bytes", maxList))
+	}
+	list, failure := parseList(s.info.ContentType, b)
+	return reply{list: list}, failure
 }

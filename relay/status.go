@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"slices"
 	"time"
 
 	"earshot/listen"
@@ -50,8 +51,8 @@ func (h *Hub) Status() Status {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := Status{Key: h.mount.Key, State: h.state, Since: h.since, Listeners: len(h.listeners),
-		Title: h.title.Load().text(), Received: h.received.Load(), Info: h.info, ContentType: h.info.ContentType}
-	s.Peak = h.peak
+		Connected: h.connected, Origin: h.origin, Peak: h.peak, Title: h.title.Load().text(h.charset), Titles: slices.Clone(h.titles),
+		Received: h.received.Load(), Info: h.info, ContentType: h.info.ContentType}
 	h.ring.mu.Lock()
 	s.Held, s.HeldBytes = h.ring.held()
 	h.ring.mu.Unlock()

@@ -2,7 +2,14 @@ package relay
 
 import (
 	"bytes"
+	"slices"
+	"strings"
+	"time"
 	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/htmlindex"
 )
 
 // title is what the origin said is on. It is never changed.
@@ -14,42 +21,63 @@ type title struct {
 // unchanged is the block that says so.
 var unchanged = []byte{0}
 
+// maxTitle bounds what is kept of a title; a block of metadata holds no more than four times that.
+const maxTitle = 1024
+
+// charsetOf is the charset of an IANA name, windows-1252 if there is none of that name.
+func charsetOf(name string) encoding.Encoding {
+	if e, err := htmlindex.Get(name); err == nil {
+		return e
+	}
+	return charmap.Windows1252
+}
+
 // text is the StreamTitle. Apostrophes inside are not escaped, so it ends at `';`. Its charset is not declared: valid
-// UTF-8 is taken as such, anything else as Windows-1252.
-func (t *title) text() string {
+// UTF-8 is taken as such, anything else as fallback.
+func (t *title) text(fallback encoding.Encoding) string {
 	if t == nil {
 		return ""
 	}
-	if t.block == nil {
-		return t.said
+	s := []byte(t.said)
+	if t.block != nil {
+		s = streamTitle(t.block)
 	}
-	_, s, ok := bytes.Cut(t.block[1:], []byte("StreamTitle='"))
+	if !utf8.Valid(s) {
+		s, _ = fallback.NewDecoder().Bytes(s) // none of them fails: what cannot be is replaced
+	}
+	return shortened(clean(string(s)))
+}
+
+func streamTitle(block []byte) []byte {
+	_, s, ok := bytes.Cut(block[1:], []byte("StreamTitle='"))
 	if !ok {
-		return ""
+		return nil
 	}
 	if end := bytes.Index(s, []byte("';")); end >= 0 {
-		s = s[:end]
-	} else {
-		s = bytes.TrimSuffix(bytes.TrimRight(s, "\x00"), []byte("'"))
+		return s[:end]
 	}
-	if utf8.Valid(s) {
-		return clean(string(s))
-	}
-	return clean(fromWindows1252(s))
+	return bytes.TrimSuffix(bytes.TrimRight(s, "\x00"), []byte("'"))
 }
 
-// windows1252 is what 0x80 to 0x9F stand for; the rest is Latin-1.
-var windows1252 = [32]rune{
-	'€', 0x81, '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', 0x8d, 'Ž', 0x8f,
-	0x90, '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', 0x9d, 'ž', 'Ÿ',
+// shortened cuts a text to maxTitle, not within a character.
+func shortened(s string) string {
+	if len(s) <= maxTitle {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxTitle], "")
 }
 
-func fromWindows1252(s []byte) string {
-	runes := make([]rune, len(s))
-	for i, b := range s {
-		if runes[i] = rune(b); b >= 0x80 && b < 0xa0 {
-			runes[i] = windows1252[b-0x80]
-		}
+// announce notes what is on from now on. A title that comes again moves to the front: jingles between the songs would
+// take all the room. The caller holds mu.
+func (h *Hub) announce(t *title) {
+	h.title.Store(t)
+	if t != nil {
+		h.opening.CompareAndSwap(nil, t)
 	}
-	return string(runes)
+	text := t.text(h.charset)
+	if text == "" || len(h.titles) > 0 && h.titles[0].Title == text {
+		return
+	}
+	others := slices.DeleteFunc(h.titles, func(old Titled) bool { return old.Title == text })
+	h.titles = slices.Insert(others[:min(len(others), recentTitles-1)], 0, Titled{Title: text, At: time.Now()})
 }
