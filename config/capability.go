@@ -21,7 +21,6 @@ var unenforced = map[string]string{
 	"geo":       "look up where a listener is",
 	"store":     "keep its records in PostgreSQL",
 	"live":      "share live sessions through Redis",
-	icyFile:     "play a file when the origins fail",
 }
 
 // idle keys only tune. They are accepted, and reported by [Config.Notices].
@@ -33,9 +32,6 @@ var idle = []string{
 	"retention.evidence",
 	"streams[].auth",
 }
-
-// icyFile stands for an entry of icy that names a file, which has no key of its own.
-const icyFile = "streams[].icy file"
 
 // cannot refuses a value because of an entry of unenforced. Where there is none, it does nothing.
 func (v value) cannot(entry string) {

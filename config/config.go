@@ -27,7 +27,8 @@ type Config struct {
 	TrustedProxies        []netip.Prefix // whose ClientIPHeader is believed; masked
 	ClientIPHeader        string         // canonical only if written so: use http.Header.Get
 	MaxSessions           int
-	NewSessionsPerAddress int // per second
+	NewSessionsPerAddress int    // per second
+	AccessLog             string // path of a file that takes a line per ICY request; empty: none
 
 	Streams []Stream // in the order of the file, which is the order in which patterns are tried
 
@@ -81,15 +82,28 @@ type Stream struct {
 	Path   string         // escaped, as in url.URL.EscapedPath; with HLS a prefix that ends in /, with ICY the whole path
 	Match  *regexp.Regexp // of the escaped path, from its start; with HLS it ends in / and matches a prefix, with ICY it ends in $
 	HLS    []string       // http(s) URL prefixes that end in /, without query; failover order
-	ICY    []string       // http(s) URLs, perhaps with a query; failover order
+	ICY    []string       // http(s) URLs, perhaps with a query; failover order. The path of a file may stand last: see [IsFile]
 
-	Burst        Size          // of an ICY stream: what a listener gets at once when he joins
-	Rewind       time.Duration // of an ICY stream: how far back ?offset= reaches
-	MaxListeners int           // of an ICY stream; 0 means no limit
+	Mount // of an ICY stream
 
 	Auth   string   // inherit or none
 	Follow []string // hosts (host or host:port) that the origin may redirect to, besides the configured ones
 	Query  []string // of an HLS stream: players' parameters that go upstream; nil means all, empty means none
+}
+
+// Mount is how an ICY stream is relayed.
+type Mount struct {
+	Burst        Size          // what a listener gets at once when he joins; 0 if BurstTime says it
+	BurstTime    time.Duration // the same in time; 0 if Burst says it
+	Rewind       time.Duration // how far back ?offset= reaches
+	MaxListeners int           // 0 means no limit
+	Overflow     string        // http(s) URL where listeners beyond MaxListeners are sent; may name captures as ICY does. Empty: nowhere
+	Intro        string        // path of a file that each listener hears first; empty: none
+	Charset      string        // of titles that are not UTF-8; empty: windows-1252
+	AlwaysOn     bool          // the source stays connected though nobody listens
+	Linger       time.Duration // that a source is kept after the last listener
+	Patience     time.Duration // that listeners wait for a source that is gone
+	Stall        time.Duration // without a byte, after which a source is given up
 }
 
 // Listening is how listening is sliced into events and sessions: Slice is positive and at most Idle.
@@ -130,7 +144,8 @@ func Default() Config {
 
 // DefaultStream is a stream entry that sets nothing.
 func DefaultStream() Stream {
-	return Stream{Burst: 64 * kib, Rewind: time.Minute, Auth: "inherit"}
+	return Stream{Auth: "inherit", Mount: Mount{Burst: 64 * kib, Rewind: time.Minute,
+		Linger: 15 * time.Second, Patience: 5 * time.Minute, Stall: 10 * time.Second}}
 }
 
 // Notices names the keys that the file sets and this version of Earshot takes no notice of, one line each, in the

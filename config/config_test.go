@@ -96,12 +96,12 @@ func TestContract(t *testing.T) {
 	c := parseGood(t, "contract.yaml")
 
 	news, tv, kpcc := DefaultStream(), DefaultStream(), DefaultStream()
-	news.Line, news.Group, news.Path = 13, "news", "/hls/news/"
+	news.Line, news.Group, news.Path = 14, "news", "/hls/news/"
 	news.HLS = []string{"http://packager:8000/live/"}
-	tv.Line, tv.Group = 17, "tv-${ch}"
+	tv.Line, tv.Group = 18, "tv-${ch}"
 	tv.HLS = []string{"http://packager:8000/${ch}/"}
-	kpcc.Line, kpcc.Stream, kpcc.Path = 20, "kpcc", "/kpcc.mp3"
-	kpcc.ICY = []string{"http://icecast:8000/kpcc.mp3"}
+	kpcc.Line, kpcc.Stream, kpcc.Path = 21, "kpcc", "/kpcc.mp3"
+	kpcc.ICY, kpcc.Follow = []string{"http://icecast:8000/kpcc.mp3"}, []string{}
 
 	if got := c.Streams[1].Match.String(); got != "^/tv/(?P<ch>[a-z0-9]+)/" {
 		t.Errorf("match %s", got)
@@ -118,12 +118,12 @@ func TestContract(t *testing.T) {
 
 func TestNotices(t *testing.T) {
 	want := []string{
-		"contract.yaml:16: streams[0].auth: has no effect in this version of earshot",
-		"contract.yaml:30: retention.evidence: has no effect in this version of earshot",
-		"contract.yaml:33: on_live_error: has no effect in this version of earshot",
-		"contract.yaml:36: on_limit: has no effect in this version of earshot",
-		"contract.yaml:37: seat_ttl: has no effect in this version of earshot",
-		"contract.yaml:38: api_session_ttl: has no effect in this version of earshot",
+		"contract.yaml:17: streams[0].auth: has no effect in this version of earshot",
+		"contract.yaml:36: retention.evidence: has no effect in this version of earshot",
+		"contract.yaml:39: on_live_error: has no effect in this version of earshot",
+		"contract.yaml:42: on_limit: has no effect in this version of earshot",
+		"contract.yaml:43: seat_ttl: has no effect in this version of earshot",
+		"contract.yaml:44: api_session_ttl: has no effect in this version of earshot",
 	}
 	if got := parseGood(t, "contract.yaml").Notices(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -159,7 +159,7 @@ func TestEverything(t *testing.T) {
 		want.TrustedProxies = append(want.TrustedProxies, netip.MustParsePrefix(p))
 	}
 	want.ClientIPHeader = "True-Client-IP"
-	want.MaxSessions, want.NewSessionsPerAddress = 5000, 7
+	want.MaxSessions, want.NewSessionsPerAddress, want.AccessLog = 5000, 7, "testdata/access.log"
 	want.Listening = Listening{Slice: 500 * time.Millisecond, Idle: 90 * time.Second}
 	want.Privacy.IP = "truncate"
 	want.Retention = Retention{Events: 14 * day, Sessions: 10*day + 12*time.Hour, Evidence: 365 * day}
@@ -167,7 +167,7 @@ func TestEverything(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", *c, want)
 	}
 
-	patterns := []string{"^/(?P<ch>[a-z]+)/(?P<NAME>v[12])/", "^/radio/(?P<m>[a-z]+)[.]mp3$"}
+	patterns := map[int]string{0: "^/(?P<ch>[a-z]+)/(?P<NAME>v[12])/", 1: "^/radio/(?P<m>[a-z]+)[.]mp3$", 5: "^/tune/(?P<m>[a-z]+)$"}
 	for i, pattern := range patterns {
 		if got := streams[i].Match.String(); got != pattern {
 			t.Errorf("streams[%d].Match %s, want %s", i, got, pattern)
@@ -176,23 +176,34 @@ func TestEverything(t *testing.T) {
 	}
 	wantStreams := []Stream{
 		{
-			Line: 21, Group: "origin-${ch}-${NAME}", // the capture NAME, not the environment's
+			Line: 22, Group: "origin-${ch}-${NAME}", // the capture NAME, not the environment's
 			HLS:    []string{"http://origin.example.com:8000/${ch}/${NAME}/", "https://backup/${ch}/"},
 			Follow: []string{"cdn.example.com", "cdn.example.com:8443", "[2001:db8::1]"}, Query: []string{},
-			Burst: 64 * kib, Rewind: time.Minute, Auth: "inherit",
+			Mount: DefaultStream().Mount, Auth: "inherit",
 		},
 		{
-			Line: 28, Stream: "radio-${m}", ICY: []string{"http://icecast/${m}?type=${m}"},
-			Burst: 64 * kib, Rewind: time.Minute, Auth: "inherit",
+			Line: 29, Stream: "radio-${m}", ICY: []string{"http://icecast/${m}?type=${m}"},
+			Mount: DefaultStream().Mount, Auth: "inherit",
 		},
 		{
-			Line: 31, Group: "101", Path: "/101/", HLS: []string{"http://packager/101/"},
-			Query: []string{"lang", "_HLS_x"}, Burst: 64 * kib, Rewind: time.Minute, Auth: "inherit",
+			Line: 32, Group: "101", Path: "/101/", HLS: []string{"http://packager/101/"},
+			Query: []string{"lang", "_HLS_x"}, Mount: DefaultStream().Mount, Auth: "inherit",
 		},
 		{
-			Line: 35, Stream: "späti", Path: "/sp%C3%A4ti;",
+			Line: 36, Stream: "späti", Path: "/sp%C3%A4ti;",
 			ICY:   []string{"http://shoutcast:8000/;stream.nsv?a=b", "http://backup/"},
-			Burst: 1500, Rewind: 30 * time.Second, MaxListeners: 300, Auth: "none",
+			Mount: mount(func(m *Mount) { m.Burst, m.Rewind, m.MaxListeners = 1500, 30*time.Second, 300 }), Auth: "none",
+		},
+		{
+			Line: 43, Stream: "full", Path: "/full.mp3", ICY: []string{"http://icecast/full", "./testdata/audio.mp3"},
+			Mount: Mount{BurstTime: 5 * time.Second, Rewind: time.Hour, MaxListeners: 2, Intro: "testdata/audio.mp3", Charset: "KOI8-R",
+				AlwaysOn: true, Linger: time.Minute, Patience: 30 * time.Second, Stall: 5 * time.Second,
+				Overflow: "https://other.example/full.mp3?from=earshot"},
+			Auth: "inherit", Follow: []string{"cdn.example:8000"},
+		},
+		{
+			Line: 57, Stream: "tune-${m}", ICY: []string{"http://icecast/${m}", "./testdata/audio.mp3"},
+			Mount: mount(func(m *Mount) { m.MaxListeners, m.Overflow = 1, "https://other.example/${m}" }), Auth: "inherit",
 		},
 	}
 	for i, got := range streams {
@@ -200,6 +211,13 @@ func TestEverything(t *testing.T) {
 			t.Errorf("streams[%d]\ngot  %+v\nwant %+v", i, got, wantStreams[i])
 		}
 	}
+}
+
+// mount is the default mount, changed.
+func mount(change func(*Mount)) Mount {
+	m := DefaultStream().Mount
+	change(&m)
+	return m
 }
 
 func TestAliases(t *testing.T) {

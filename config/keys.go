@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +30,7 @@ func configKeys(c *Config) into {
 		field{"client_ip_header", checked(&c.ClientIPHeader, badHeader)},
 		field{"max_sessions", number(&c.MaxSessions, 1)},
 		field{"new_sessions_per_address", number(&c.NewSessionsPerAddress, 1)},
+		field{"access_log", checked(&c.AccessLog, badLog)},
 		field{"origins", list(&c.Origins, originKeys)},
 		field{"listening", object(
 			field{"slice", duration(&c.Listening.Slice, time.Millisecond)},
@@ -180,18 +183,35 @@ func storeURL(p *string, otherwise string, schemes ...string) into {
 	})
 }
 
-func file(p *string) into {
+func file(p *string) into { return fileOf(p, "write the path of a PEM file") }
+
+// fileOf decodes the path of a file that can be read.
+func fileOf(p *string, instead string) into {
 	return func(v value) {
 		s, ok := v.scalar()
 		if !ok {
 			return
 		}
 		if err := readable(s); err != nil {
-			v.problem("%s cannot be read: %s; write the path of a PEM file", v.quote(), reason(err))
+			v.problem("%s cannot be read: %s; %s", v.quote(), reason(err), instead)
 			return
 		}
 		*p = s
 	}
+}
+
+// badLog checks the path of a file that is to be written, which need not be there yet.
+func badLog(s string) string {
+	if s == "" {
+		return ""
+	}
+	if info, err := os.Stat(s); err == nil && info.IsDir() {
+		return "is a directory; write the path of a file in it"
+	}
+	if info, err := os.Stat(filepath.Dir(s)); err != nil || !info.IsDir() {
+		return "lies in no directory that is there; make it, or write another path"
+	}
+	return ""
 }
 
 func notEmpty(s string) string {

@@ -21,17 +21,7 @@ func hlsOrigin(p *string) into {
 	})
 }
 
-func icyOrigin(p *string) into {
-	decode := originURL(p, func(*neturl.URL) string { return "" })
-	return func(v value) {
-		if strings.HasPrefix(v.node.Value, "/") || strings.HasPrefix(v.node.Value, ".") {
-			v.cannot(icyFile)
-			text(p)(v)
-			return
-		}
-		decode(v)
-	}
-}
+func icyOrigin(p *string) into { return originURL(p, func(*neturl.URL) string { return "" }) }
 
 func originURL(p *string, more func(*neturl.URL) string) into {
 	return func(v value) {

@@ -30,10 +30,17 @@ func streamKeys(s *Stream) into {
 			field{"group", s.template(v, checkedKey(&s.Group))},
 			field{"stream", s.template(v, checkedKey(&s.Stream))},
 			field{"hls", s.template(v, oneOrMore(&s.HLS, hlsOrigin))},
-			field{"icy", s.template(v, oneOrMore(&s.ICY, icyOrigin))},
-			field{"burst", size(&s.Burst)},
+			field{"icy", s.template(v, icyOrigins(&s.ICY))},
+			field{"overflow", s.template(v, overflow(&s.Overflow))},
+			field{"burst", burst(&s.Mount)},
 			field{"rewind", duration(&s.Rewind, 0)},
 			field{"max_listeners", number(&s.MaxListeners, 0)},
+			field{"intro", fileOf(&s.Intro, "write the path of a file of audio")},
+			field{"charset", checked(&s.Charset, badCharset)},
+			field{"always_on", boolean(&s.AlwaysOn)},
+			field{"linger", duration(&s.Linger, time.Millisecond)},
+			field{"patience", duration(&s.Patience, time.Millisecond)},
+			field{"stall", duration(&s.Stall, time.Second)},
 			field{"auth", oneOf(&s.Auth, "inherit", "none")},
 			field{"follow", list(&s.Follow, host)},
 			field{"query", list(&s.Query, parameter)},
@@ -73,7 +80,7 @@ func (s *Stream) check(v value) {
 	case !hls && !icy:
 		v.problem("has no origin; write hls: or icy: and its URL")
 	case hls:
-		v.foreign("an hls stream", "stream", "burst", "rewind", "max_listeners")
+		v.foreign("an hls stream", append([]string{"stream"}, mountKeys...)...)
 		if !v.sets("group") {
 			v.problem("has hls but no group; write group: and a key for its sessions")
 		}
@@ -85,24 +92,14 @@ func (s *Stream) check(v value) {
 			v.written[v.child("match")].problem("does not end in /; an hls pattern matches a prefix, write it up to its last /")
 		}
 	default:
-		v.foreign("an icy stream", "group", "query", "follow")
-		s.checkICY(v)
+		v.foreign("an icy stream", "group", "query")
+		s.checkMount(v)
 		if !v.sets("stream") {
 			v.problem("has icy but no stream; write stream: and a key for its sessions")
 		}
 		if s.Match != nil && !strings.HasSuffix(s.Match.String(), "$") {
 			v.written[v.child("match")].problem("does not end in $; an icy pattern matches a whole path, write $ at its end")
 		}
-	}
-}
-
-// checkICY looks at sizes of which none would be no stream at all.
-func (s *Stream) checkICY(v value) {
-	if v.sets("burst") && s.Burst < kib {
-		v.written[v.child("burst")].problem("is too small to begin with; write 1KiB or more")
-	}
-	if v.sets("rewind") && s.Rewind < time.Second {
-		v.written[v.child("rewind")].problem("is too short to play from; write 1s or more")
 	}
 }
 

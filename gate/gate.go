@@ -104,6 +104,9 @@ func (g *Gate) Admit(r Request) Verdict {
 // fullRetry is when a full edge may have room again.
 const fullRetry = 10 * time.Second
 
+// Release frees the seat of a session. Nothing is denied to it: it may begin again.
+func (g *Gate) Release(k session.Key) { g.table.Remove(k) }
+
 func (g *Gate) refuse(v Verdict) Verdict {
 	g.metrics.refused(v.Code)
 	return v

@@ -83,3 +83,18 @@ func TestFull(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+// A seat that is released is free, and nothing is denied to whose it was.
+func TestRelease(t *testing.T) {
+	g := New(Options{Table: session.NewTable(1)})
+	key := session.Key{ID: "a", Group: "kpcc"}
+	for range 2 {
+		if v := g.Admit(Request{Key: key, Kind: session.ICY}); v.Action != Allow || !v.Fresh {
+			t.Fatalf("%+v", v)
+		}
+		g.Release(key)
+		if g.Known(key) {
+			t.Error("still known")
+		}
+	}
+}

@@ -207,6 +207,17 @@ func (a *Account) closeIfIdle(t time.Time) bool {
 	return true
 }
 
+// closeUnheard closes the account if it has heard nothing, ever.
+func (a *Account) closeUnheard() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.transfers) > 0 || len(a.meters) > 0 || a.bytes > 0 {
+		return false
+	}
+	a.closed = true
+	return true
+}
+
 // lock returns the session's account, locked: this one, or its successor if this one was closed meanwhile.
 func (a *Account) lock() *Account {
 	a.mu.Lock()

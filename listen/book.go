@@ -276,6 +276,18 @@ func (b *Book) drop(a *Account, t time.Time) {
 	}
 }
 
+// Discard forgets an account that has heard nothing and to which nothing is on its way. It reports whether it did.
+func (b *Book) Discard(a *Account) bool {
+	p := &b.part[b.shard(a.who.Key)]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.accounts[a.who.Key] != a || !a.closeUnheard() {
+		return false
+	}
+	delete(p.accounts, a.who.Key)
+	return true
+}
+
 // flush closes every slice into an event, whatever the recorder holds already.
 func (b *Book) flush() {
 	b.Each(func(a *Account) bool {

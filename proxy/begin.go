@@ -21,26 +21,70 @@ const (
 // maxOffset bounds what is asked for; beyond it is surely none of seconds.
 const maxOffset = 366 * 24 * time.Hour
 
-// start is where a listener begins: the zero Place is live, a burst behind. said is the value of offsetHeader, "" where he asks for nothing.
-func start(hub *relay.Hub, r *http.Request) (from relay.Place, said string, err error) {
+// visitor is a listener on his way in.
+type visitor struct {
+	mount   *mount
+	hub     *relay.Hub
+	info    relay.Info
+	session *session.Session // nil: he may only be looking, and admit is asked later
+	fresh   bool             // the session is new
+	admit   func() (*listen.Account, error)
+	from    relay.Place
+	offset  string // value of offsetHeader; "": he has not asked for one
+}
+
+// enter opens the stream for a listener and lets him in, or puts that off where he may only be looking.
+func (p *Proxy) enter(r *http.Request, m *mount, who identity) (v *visitor, err error) {
+	v = &visitor{mount: m, hub: p.opt.Relay.Hub(m.relayMount())}
+	if v.info, err = v.hub.Open(r.Context()); err != nil {
+		p.opt.Relay.Forget(v.hub)
+		return nil, noEntry(m, err)
+	}
+	if err := v.seek(r); err != nil {
+		return nil, err
+	}
+	if looks(r) {
+		v.admit = p.admitLater(r, who)
+		return v, nil
+	}
+	v.session, v.fresh, err = p.admit(r, admission{who: who}, session.ICY)
+	return v, err
+}
+
+// asksToJoin is what the two ways to join have in common.
+func (p *Proxy) asksToJoin(r *http.Request, v *visitor) relay.Join {
+	j := relay.Join{Stream: v.mount.group, From: v.from, Admit: v.admit}
+	if v.session != nil {
+		j.Account = p.opt.Book.Account(p.who(v.session))
+	}
+	if wantsMetadata(r, v.info) {
+		j.MetaInt = metaInt
+	}
+	return j
+}
+
+// seek goes to where the listener asks to begin.
+func (v *visitor) seek(r *http.Request) error {
 	text, asked := parameter(r.URL.RawQuery, offsetParam)
 	if !asked {
-		return relay.Place{}, "", nil
+		return nil
 	}
 	seconds, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(seconds >= 0) || seconds > maxOffset.Seconds() || strings.ContainsAny(text, "xXpP_") {
-		return relay.Place{}, "", &Problem{Status: http.StatusBadRequest, Code: "bad-offset", Detail: "offset is a number of seconds behind live, such as 90"}
+	if err != nil || !(seconds >= 0 && seconds <= maxOffset.Seconds()) || strings.ContainsAny(text, "xXpP_") {
+		return &Problem{Status: http.StatusBadRequest, Code: "bad-offset", Detail: "offset is a number of seconds behind live, such as 90"}
 	}
-	if seconds == 0 {
-		return relay.Place{}, "0.0", nil
+	v.offset = "0.0"
+	if seconds > 0 {
+		v.from = v.hub.Seek(time.Duration(seconds * float64(time.Second)))
+		v.offset = tenths(v.from.Behind.Seconds())
 	}
-	from = hub.Seek(time.Duration(seconds * float64(time.Second)))
-	said = strconv.FormatFloat(from.Behind.Seconds(), 'f', 1, 64)
-	if from.Clamped {
-		said += ";requested=" + strconv.FormatFloat(seconds, 'f', 1, 64)
+	if v.from.Clamped {
+		v.offset += ";requested=" + tenths(seconds)
 	}
-	return from, said, nil
+	return nil
 }
+
+func tenths(seconds float64) string { return strconv.FormatFloat(seconds, 'f', 1, 64) }
 
 // parameter is the first of that name in a query.
 func parameter(raw, name string) (value string, ok bool) {
@@ -53,7 +97,6 @@ func parameter(raw, name string) (value string, ok bool) {
 	}
 	return "", false
 }
-
 
 // looks reports whether a request is a player's look at what is there, before it asks for what it wants: iOS and Safari ask for the first two
 // bytes, and close the connection when they have the head.

@@ -9,7 +9,7 @@ import (
 const (
 	corsAllow = "Authorization, Content-Type, Range, X-Playback-Session-Id, Icy-MetaData, CMCD-Object, CMCD-Request, " +
 		"CMCD-Session, CMCD-Status"
-	corsExpose = "Age, Date, Content-Length, Content-Range, Cache-Status, Earshot-Notice, Icy-MetaInt, Icy-Br, Icy-Name, Icy-Genre, " +
+	corsExpose = "Age, Date, Content-Length, Content-Range, Cache-Status, Earshot-Notice, Earshot-Offset, Icy-MetaInt, Icy-Br, Icy-Name, Icy-Genre, " +
 		"Icy-Url, Icy-Description, Icy-Pub, Icy-Sr, Ice-Audio-Info"
 )
 

@@ -23,6 +23,7 @@ type Problem struct {
 	Detail     string
 	RetryAfter time.Duration // 0: no telling
 	Allow      string        // of a 405
+	Location   string        // of a 302
 
 	cause error // for the log
 }
@@ -88,6 +89,15 @@ func fetchFailed(stream string, err error) error {
 		Detail: fmt.Sprintf("the origin of %s does not answer with a stream", stream)}
 }
 
+// noEntry is why a listener was not let in to a mount, as a problem: where the mount is full and has somewhere to send him, a redirect.
+func noEntry(m *mount, err error) error {
+	if errors.Is(err, relay.ErrFull) && m.overflow != "" {
+		return &Problem{Status: http.StatusFound, Code: "too-many-sessions", Location: uriText(m.overflow, "?[]"), cause: err,
+			Detail: m.group + " has as many listeners as it may have; there is room elsewhere"}
+	}
+	return fetchFailed(m.group, err)
+}
+
 // reloadFailed is fetchFailed for a blocking reload, where an origin's status speaks of the request, and players act on it: one that asks for
 // too much gets 400, one that cannot be answered in time 503 (rfc8216bis, 6.2.5.2).
 func reloadFailed(stream string, err error) error {
@@ -109,6 +119,9 @@ func (p *Problem) write(w http.ResponseWriter, head bool) {
 	h.Set("Cache-Control", "no-store")
 	if p.Allow != "" {
 		h.Set("Allow", p.Allow)
+	}
+	if p.Location != "" {
+		h.Set("Location", p.Location)
 	}
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))

@@ -16,6 +16,9 @@ import (
 // metaInt is how many audio bytes lie between two metadata blocks; Icecast's figure.
 const metaInt = 16000
 
+// longAgo is Icecast's own way to say that an answer is not to be kept, for what is too old to know better.
+const longAgo = "Mon, 26 Jul 1997 05:00:00 GMT"
+
 // serveICY hands a listener's connection to the relay. The answer is HTTP/1.x of the listener's own version, without a length and
 // without chunks, and ends with the connection; ranges are answered with 200 (facts: iOS drops its titles on 206). Over HTTP/2 it is
 // an ordinary answer without an end.
@@ -27,7 +30,7 @@ func (p *Proxy) serveICY(w *answer, r *http.Request, m *mount) error {
 				info = known
 			}
 		}
-		for _, f := range icyFields(info, r) {
+		for _, f := range icyFields(&visitor{info: info}, r) {
 			w.Header()[f.Name] = []string{f.Value}
 		}
 		w.WriteHeader(http.StatusOK)
@@ -42,56 +45,75 @@ func (p *Proxy) serveICY(w *answer, r *http.Request, m *mount) error {
 			return refusal(v)
 		}
 	}
-	hub := p.opt.Relay.Hub(m.relayMount())
-	info, err := hub.Open(r.Context())
-	if err != nil {
-		p.opt.Relay.Forget(hub)
-		return fetchFailed(m.group, err)
-	}
-	s, fresh, err := p.admit(r, admission{who: who}, session.ICY)
+	v, err := p.enter(r, m, who)
 	if err != nil {
 		return err
 	}
-	if fresh && s.Start() {
-		p.begin(s, false)
-	}
+	join := p.join
 	if r.ProtoMajor >= 2 {
-		return p.joinStream(w, r, m, hub, info, s)
+		join = p.joinStream
 	}
-	return p.join(w, r, m, hub, info, s)
+	if err := join(w, r, v); err != nil {
+		if v.fresh {
+			p.release(v.session)
+		}
+		return err
+	}
+	return nil
 }
 
-func (p *Proxy) join(w *answer, r *http.Request, m *mount, hub *relay.Hub, info relay.Info, s *session.Session) error {
+// joined counts a session with its first listener; there is none yet of one who may only be looking.
+func (p *Proxy) joined(s *session.Session) {
+	if s != nil && s.Start() {
+		p.begin(s, false)
+	}
+}
+
+// release forgets a session that was never heard: the listener who began it was not let in.
+func (p *Proxy) release(s *session.Session) {
+	a, ok := p.opt.Book.Find(s.Key)
+	if !ok || p.opt.Book.Discard(a) {
+		p.opt.Gate.Release(s.Key)
+	}
+}
+
+func (p *Proxy) join(w *answer, r *http.Request, v *visitor) error {
 	nc, _, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
 		return fmt.Errorf("take over the connection of an ICY listener: %w", err)
 	}
-	w.status = http.StatusOK
 	nc.SetDeadline(time.Time{})
-	j := relay.Join{Conn: nc, Pending: p.icyHead(r, info), Account: p.opt.Book.Account(p.who(s)), Stream: m.group}
+	j := p.asksToJoin(r, v)
+	j.Conn, j.Pending = nc, p.icyHead(r, v)
+	visit := w.visit
+	j.OnLeave = func(l relay.Left) { visit.over(http.StatusOK, l.Bytes, l.For) }
 	if c, ok := nc.(*conn); ok {
-		j.Conn = c.TCPConn                                // the relay does with the socket what only a TCPConn can: it gathers writes, and discards what is unsent
-		j.OnLeave = func(relay.Left) { _ = c.Close() } // settles the bodies that went before; the socket is closed already
+		j.Conn = c.TCPConn // the relay does with the socket what only a TCPConn can: it gathers writes, and discards what is unsent
+		j.OnLeave = func(l relay.Left) {
+			_ = c.Close() // settles the bodies that went before; the socket is closed already
+			visit.over(http.StatusOK, l.Bytes, l.For)
+		}
 	}
-	if wantsMetadata(r) {
-		j.MetaInt = metaInt
+	if err := v.hub.Join(j); err != nil {
+		return p.turnAway(w, r, nc, noEntry(v.mount, err))
 	}
-	if err := hub.Join(j); err != nil {
-		nc.Close()
-		p.opt.Log.Debug("a listener was not let in", "stream", m.group, "err", err)
-	}
+	p.joined(v.session)
+	w.status, w.handed = http.StatusOK, true
 	return nil
 }
 
 // relayMount is the relay's view of the mount.
 func (m *mount) relayMount() relay.Mount {
 	out := m.stream.Mount
-	out.Key, out.Origins, out.Transient = m.group, m.bases, m.stream.Match != nil
+	out.Key, out.Path, out.Origins, out.Follow, out.Transient = m.group, m.prefix, m.bases, m.stream.Follow, m.stream.Match != nil
 	return out
 }
 
-// wantsMetadata reads Icy-MetaData as Icecast does: a number that is not zero.
-func wantsMetadata(r *http.Request) bool {
+// wantsMetadata reads Icy-MetaData as Icecast does: a number that is not zero. No block stands in what carries its titles itself.
+func wantsMetadata(r *http.Request, info relay.Info) bool {
+	if !info.Metadata() {
+		return false
+	}
 	text := strings.TrimSpace(r.Header.Get("Icy-MetaData"))
 	i := 0
 	for i < len(text) && text[i] >= '0' && text[i] <= '9' {
@@ -102,33 +124,37 @@ func wantsMetadata(r *http.Request) bool {
 }
 
 // icyFields are the header fields that describe the stream, in the case in which they go over the wire.
-func icyFields(info relay.Info, r *http.Request) []relay.HeaderField {
+func icyFields(v *visitor, r *http.Request) []relay.HeaderField {
 	fields := []relay.HeaderField{
-		{Name: "Content-Type", Value: info.ContentType},
+		{Name: "Content-Type", Value: v.info.ContentType},
 		{Name: "Cache-Control", Value: "no-cache, no-store"},
-		{Name: "Expires", Value: "Mon, 26 Jul 1997 05:00:00 GMT"},
+		{Name: "Expires", Value: longAgo},
 		{Name: "Pragma", Value: "no-cache"},
 	}
-	fields = append(fields, info.Header...)
-	if wantsMetadata(r) {
+	fields = append(fields, v.info.Header...)
+	if v.offset != "" {
+		fields = append(fields, relay.HeaderField{Name: offsetHeader, Value: v.offset})
+	}
+	if wantsMetadata(r, v.info) {
 		fields = append(fields, relay.HeaderField{Name: "icy-metaint", Value: strconv.Itoa(metaInt)})
 	}
 	return fields
 }
 
 // icyHead is the head of the answer as it goes over the wire.
-func (p *Proxy) icyHead(r *http.Request, info relay.Info) []byte {
+func (p *Proxy) icyHead(r *http.Request, v *visitor) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "HTTP/1.%d 200 OK\r\n", min(r.ProtoMinor, 1))
 	line := func(name, value string) { fmt.Fprintf(&b, "%s: %s\r\n", name, value) }
 	line("Server", p.opt.Server)
 	line("Date", time.Now().UTC().Format(http.TimeFormat))
 	line("Connection", "close")
-	for _, f := range icyFields(info, r) {
+	for _, f := range icyFields(v, r) {
 		line(f.Name, f.Value)
 	}
 	line("Access-Control-Allow-Origin", "*")
 	line("Access-Control-Expose-Headers", corsExpose)
+	line("Timing-Allow-Origin", "*")
 	b.WriteString("\r\n")
 	return b.Bytes()
 }

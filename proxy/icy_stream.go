@@ -10,25 +10,23 @@ import (
 
 	"earshot/listen"
 	"earshot/relay"
-	"earshot/session"
 )
 
 // joinStream has the relay write to an HTTP/2 stream. The handler stays until the listener has left.
-func (p *Proxy) joinStream(w *answer, r *http.Request, m *mount, hub *relay.Hub, info relay.Info, s *session.Session) error {
+func (p *Proxy) joinStream(w *answer, r *http.Request, v *visitor) error {
 	out := w.ResponseWriter.(*stream)
 	out.metered = true
 	c := &streamConn{stream: out, ctx: r.Context(), open: make(chan struct{}), closed: make(chan struct{})}
-	var why listen.Reason
+	var last relay.Left
 	left := make(chan struct{})
-	j := relay.Join{Conn: c, Account: p.opt.Book.Account(p.who(s)), Stream: m.group, Unsent: c.unsent,
-		OnLeave: func(l relay.Left) { why = l.Reason; close(left) }}
-	if wantsMetadata(r) {
-		j.MetaInt = metaInt
+	j := p.asksToJoin(r, v)
+	j.Conn, j.Unsent, j.OnLeave = c, c.unsent, func(l relay.Left) { last = l; close(left) }
+	if err := v.hub.Join(j); err != nil {
+		return noEntry(v.mount, err)
 	}
-	if err := hub.Join(j); err != nil {
-		return fetchFailed(m.group, err)
-	}
-	for _, f := range icyFields(info, r) {
+	p.joined(v.session)
+	w.handed = true
+	for _, f := range icyFields(v, r) {
 		w.Header()[f.Name] = []string{f.Value}
 	}
 	w.WriteHeader(http.StatusOK)
@@ -37,7 +35,8 @@ func (p *Proxy) joinStream(w *answer, r *http.Request, m *mount, hub *relay.Hub,
 	began := time.Now()
 	<-left
 	w.listened = time.Since(began)
-	w.cut = why == listen.Slow || why == listen.Stalled // he has not had all that he was to have
+	w.visit.over(http.StatusOK, last.Bytes, last.For)
+	w.cut = last.Reason == listen.Slow || last.Reason == listen.Stalled // he has not had all that he was to have
 	return nil
 }
 

@@ -33,6 +33,7 @@ type Metrics struct {
 	cuts     prometheus.Counter
 	settled  *prometheus.CounterVec
 	headers  *prometheus.CounterVec
+	unlogged prometheus.Counter
 
 	tallies sync.Map // by requestOutcome
 }
@@ -60,8 +61,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			[]string{"how"}),
 		headers: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "earshot_proxy_headers_rejected_total",
 			Help: "Connections that were closed because they did not begin with a PROXY header, by reason."}, []string{"reason"}),
+		unlogged: prometheus.NewCounter(prometheus.CounterOpts{Name: "earshot_access_log_dropped_total",
+			Help: "Lines of the access log that were not written: too many at once, or the disk did not take them."}),
 	}
-	reg.MustRegister(m.requests, m.duration, m.problems, m.grants, m.ids, m.foreign, m.cuts, m.settled, m.headers)
+	reg.MustRegister(m.unlogged, m.requests, m.duration, m.problems, m.grants, m.ids, m.foreign, m.cuts, m.settled, m.headers)
 	return m
 }
 
@@ -134,6 +137,12 @@ func (m *Metrics) leftAlone(n int) {
 func (m *Metrics) placed(how string) {
 	if m != nil {
 		m.settled.WithLabelValues(how).Inc()
+	}
+}
+
+func (m *Metrics) accessLogDropped(lines int) {
+	if m != nil {
+		m.unlogged.Add(float64(lines))
 	}
 }
 

@@ -31,9 +31,12 @@ type Options struct {
 	Trusted TrustedProxies
 	IP      IPPolicy
 	Server  string // value of the Server header and the name sent to ICY listeners
-	Log     *slog.Logger
-	Metrics *Metrics
-	Started func(listen.Who) // counts a session that begins
+	Edge    string // this edge's name, as status-json.xsl tells where it is
+
+	AccessLog *AccessLog // of ICY requests; nil: none. Close it once the relay is shut down
+	Log       *slog.Logger
+	Metrics   *Metrics
+	Started   func(listen.Who) // counts a session that begins
 }
 
 // Proxy is the handler of the data plane.
@@ -44,6 +47,7 @@ type Proxy struct {
 	metrics   *Metrics
 	large     chan struct{} // a place for each large playlist being personalised
 	server    []string      // value of the Server header; nobody writes to it
+	status    status        // of the mounts
 }
 
 // New makes the data plane. Close it.
@@ -51,8 +55,19 @@ func New(opt Options) *Proxy {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Proxy{opt: opt, routes: newRoutes(opt.Streams), metrics: opt.Metrics, server: []string{opt.Server},
+	p := &Proxy{opt: opt, routes: newRoutes(opt.Streams), metrics: opt.Metrics, server: []string{opt.Server},
 		timelines: newTimelines(opt.Origin, opt.Log), large: make(chan struct{}, maxLarge)}
+	p.status.init(p)
+	return p
+}
+
+// Connect connects the sources that are to be connected though nobody listens.
+func (p *Proxy) Connect() {
+	for _, s := range p.opt.Streams {
+		if len(s.ICY) > 0 && s.Match == nil && s.Mount.AlwaysOn {
+			p.opt.Relay.Hub(s.fixed().relayMount())
+		}
+	}
 }
 
 // Close waits for what goes on in the background.
@@ -68,6 +83,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		p.fail(a, r, kind, err)
 	}
+	if !a.handed {
+		a.visit.over(a.code(), a.sent, time.Since(began))
+	}
 	p.metrics.served(kind, a.code(), time.Since(began)-a.listened)
 	if a.cut {
 		panic(http.ErrAbortHandler) // the listener must see that it broke
@@ -79,8 +97,15 @@ func (p *Proxy) serve(w *answer, r *http.Request, c *conn) (kind requestKind, er
 	w.Header()["Server"] = p.server
 	path := plain(r.URL.EscapedPath())
 	m := p.routes.find(path)
-	if m == nil || !safe(r.URL) {
+	var beside page
+	if m == nil {
+		beside = p.beside(path)
+	}
+	if m == nil && beside == nil || !safe(r.URL) {
 		return otherKind, notFound("no stream here")
+	}
+	if beside != nil || len(m.stream.ICY) > 0 {
+		w.visit = p.visit(r)
 	}
 	if r.ContentLength != 0 {
 		return otherKind, refuseBody(w, r)
@@ -92,6 +117,9 @@ func (p *Proxy) serve(w *answer, r *http.Request, c *conn) (kind requestKind, er
 		return optionsKind, nil
 	default:
 		return otherKind, methodNotAllowed()
+	}
+	if beside != nil {
+		return otherKind, p.servePage(w, r, beside)
 	}
 	if len(m.stream.ICY) > 0 {
 		return icyKind, p.serveICY(w, r, m)
@@ -136,6 +164,9 @@ type answer struct {
 	failed bool // a write did: the server may still read what it was given
 
 	listened time.Duration // spent while the relay answered
+	sent     int64         // of the body, by Write
+	visit    *visit        // of an ICY request; nil: no line is to be written
+	handed   bool          // to the relay, which tells when the visit is over
 }
 
 func (a *answer) WriteHeader(status int) {
@@ -150,6 +181,7 @@ func (a *answer) Write(b []byte) (int, error) {
 		a.status = http.StatusOK
 	}
 	n, err := a.ResponseWriter.Write(b)
+	a.sent += int64(n)
 	a.failed = a.failed || err != nil
 	return n, err
 }

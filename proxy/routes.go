@@ -23,9 +23,10 @@ type Stream struct {
 	HLS []string // prefixes at the origins, in failover order; may name captures
 	ICY []string // mounts at the origins, in failover order
 
-	Mount  relay.Mount // of ICY
-	Query  []string    // parameters that go upstream; nil: all but ours
-	Follow []string    // hosts that the origin may redirect to
+	Mount    relay.Mount // of ICY; Key and Origins are filled in
+	Overflow string      // of ICY: URL where listeners are sent for whom there is no room; may name captures
+	Query    []string    // parameters that go upstream; nil: all but ours
+	Follow   []string    // hosts that the origin may redirect to
 
 	via string // Follow, as caches tell it from another's
 }
@@ -37,6 +38,8 @@ type mount struct {
 	prefix string   // at the edge, escaped; "/" at its end for HLS
 	bases  []string // the prefix at the origins
 	rest   string   // of the path, escaped, below the prefix
+
+	overflow string // where listeners are sent for whom there is no room; empty: nowhere
 
 	clipped bool // the query was too long to be part of the playlist's name
 }
@@ -78,7 +81,7 @@ func newRoutes(streams []*Stream) *routes {
 // find returns the mount for an escaped path, or nil.
 func (r *routes) find(path string) *mount {
 	if s, ok := r.icy[path]; ok {
-		return &mount{stream: s, group: s.Key, prefix: path, bases: s.ICY}
+		return s.fixed()
 	}
 	for _, s := range r.prefixes {
 		if rest, ok := strings.CutPrefix(path, s.Path); ok {
@@ -91,6 +94,11 @@ func (r *routes) find(path string) *mount {
 		}
 	}
 	return nil
+}
+
+// fixed is the mount of an ICY stream that has a path.
+func (s *Stream) fixed() *mount {
+	return &mount{stream: s, group: s.Key, prefix: s.Path, bases: s.ICY, overflow: s.Overflow}
 }
 
 func (s *Stream) mount(group, prefix, rest string, bases []string) *mount {
@@ -117,7 +125,11 @@ func (s *Stream) match(path string) *mount {
 	if key = expand(key); len(key) > maxKey || strings.Contains(key, "%") {
 		return nil // no channel is called that, and another spelling of one would count as another
 	}
-	return s.mount(key, prefix, rest, expandAll(bases, expand))
+	m := s.mount(key, prefix, rest, expandAll(bases, expand))
+	if s.Overflow != "" {
+		m.overflow = expandAll([]string{s.Overflow}, expand)[0]
+	}
+	return m
 }
 
 // maxKey bounds group and stream keys, in bytes; the configuration holds those it names to the same.

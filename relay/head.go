@@ -28,8 +28,11 @@ type Info struct {
 	Header      []HeaderField // those of passed that the origin sent, in its order
 }
 
-// Metadata tells whether ICY metadata may stand inside the stream. In Ogg there is none: pages would no longer be whole.
-func (i Info) Metadata() bool { return familyOf(i.ContentType) != ogg }
+// Metadata tells whether ICY metadata may stand inside the stream. In Ogg and WebM there is none, as at Icecast: pages would no longer be whole.
+func (i Info) Metadata() bool {
+	f := familyOf(i.ContentType)
+	return f != ogg && f != "audio/webm" && f != "video/webm"
+}
 
 // passed are the fields that listeners get to see. Never among them: icy-metaint, which is each listener's own,
 // ice-password, and the origin's Access-Control-*.

@@ -115,6 +115,7 @@ func (r *Relay) hurry() {
 // Mount is one stream: where it comes from and how it is relayed.
 type Mount struct {
 	Key          string        // stream key
+	Path         string        // as players ask for it; told in Status
 	Origins      []string      // URLs, http or https, in failover order; user:password@ is sent as Basic auth. Path of a file may stand last
 	Follow       []string      // hosts (host or host:port) that a redirect or a playlist of an origin may lead to, beside the origins' own
 	Burst        int64         // [64 KiB] of recent audio with which a listener begins

@@ -50,7 +50,7 @@ const recentTitles = 20
 func (h *Hub) Status() Status {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := Status{Key: h.mount.Key, State: h.state, Since: h.since, Listeners: len(h.listeners),
+	s := Status{Key: h.mount.Key, Path: h.mount.Path, State: h.state, Since: h.since, Listeners: len(h.listeners),
 		Connected: h.connected, Origin: h.origin, Peak: h.peak, Title: h.title.Load().text(h.charset), Titles: slices.Clone(h.titles),
 		Received: h.received.Load(), Info: h.info, ContentType: h.info.ContentType}
 	h.ring.mu.Lock()

@@ -45,6 +45,7 @@ type edge struct {
 	origin    *origin.Client
 	relay     *relay.Relay
 	proxy     *proxy.Proxy
+	accessLog *proxy.AccessLog // nil: none
 	admin     http.Handler
 
 	certificates  *certificates
@@ -95,23 +96,31 @@ func (e *edge) wire() (err error) {
 	e.origin = origin.New(origin.Options{UserAgent: server, Hosts: hosts, Origins: namedOrigins(cfg), Memory: max(1, int64(cfg.Cache.Memory)),
 		Disk: int64(cfg.Cache.Disk), Room: room, Log: log, Metrics: origin.NewMetrics(registry)})
 	e.relay = relay.New(relay.Options{Log: log, Metrics: relay.NewMetrics(registry), UserAgent: server, Access: relayAccess(hosts), Dial: e.origin.Dial})
+	players := proxy.NewMetrics(registry)
+	if cfg.AccessLog != "" {
+		if e.accessLog, err = proxy.OpenAccessLog(cfg.AccessLog, log, players); err != nil {
+			return err
+		}
+	}
 	e.proxy = proxy.New(proxy.Options{
 		Streams: streams(cfg),
 		Signer:  signer,
 		Gate: gate.New(gate.Options{Table: e.table, NewPerAddress: cfg.NewSessionsPerAddress,
 			Metrics: gate.NewMetrics(registry, e.table)}),
-		Origin:  e.origin,
-		Relay:   e.relay,
-		Book:    e.book,
-		Trusted: proxy.TrustedProxies{Prefixes: cfg.TrustedProxies, Header: cfg.ClientIPHeader},
-		IP:      proxy.IPPolicy(cfg.Privacy.IP),
-		Server:  server,
-		Log:     log,
-		Metrics: proxy.NewMetrics(registry),
-		Started: metrics.Started,
+		Origin:    e.origin,
+		Relay:     e.relay,
+		Book:      e.book,
+		Trusted:   proxy.TrustedProxies{Prefixes: cfg.TrustedProxies, Header: cfg.ClientIPHeader},
+		IP:        proxy.IPPolicy(cfg.Privacy.IP),
+		Server:    server,
+		Edge:      edgeName(cfg),
+		AccessLog: e.accessLog,
+		Log:       log,
+		Metrics:   players,
+		Started:   metrics.Started,
 	})
 	e.front = e.proxy
-	operators := admin.New(admin.Options{Book: e.book, Table: e.table, Relay: e.relay, Gatherer: registry, Registerer: registry,
+	operators := admin.New(admin.Options{Book: e.book, Table: e.table, Relay: e.relay, Mounts: mounts(cfg), Gatherer: registry, Registerer: registry,
 		Token: cfg.Admin.Token, Version: version(), Log: log, Checks: e.checks()})
 	e.admin, e.drainAdmin = operators, operators.Drain
 	return nil
@@ -212,6 +221,9 @@ func (e *edge) checks() []admin.Check {
 // close lets go of the data directory. What was wired in part is closed in part.
 func (e *edge) close() error {
 	var errs []error
+	if e.accessLog != nil {
+		e.accessLog.Close()
+	}
 	if e.origin != nil {
 		e.origin.Close()
 	}
@@ -222,18 +234,6 @@ func (e *edge) close() error {
 		errs = append(errs, e.lock.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// streams turns the configured streams into the data plane's.
-func streams(cfg *config.Config) []*proxy.Stream {
-	out := make([]*proxy.Stream, len(cfg.Streams))
-	for i := range cfg.Streams {
-		s := &cfg.Streams[i]
-		out[i] = &proxy.Stream{Group: s.Group, Key: s.Stream, Path: s.Path, Match: s.Match,
-			HLS: s.HLS, ICY: s.ICY, Query: s.Query, Follow: s.Follow,
-			Mount: relay.Mount{Burst: int64(s.Burst), Rewind: s.Rewind, MaxListeners: s.MaxListeners}}
-	}
-	return out
 }
 
 func edgeName(cfg *config.Config) string {

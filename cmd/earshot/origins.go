@@ -34,6 +34,9 @@ func namedOrigins(cfg *config.Config) (all []origin.Named) {
 	for i := range cfg.Streams {
 		s := &cfg.Streams[i]
 		for n, u := range append(slices.Clone(s.HLS), s.ICY...) {
+			if config.IsFile(u) {
+				continue
+			}
 			all = append(all, origin.Named{URL: u, Label: cmp.Or(s.Group, s.Stream) + "/" + strconv.Itoa(n+1)})
 		}
 	}

@@ -165,13 +165,17 @@ func within(ctx context.Context, limit time.Duration) (context.Context, context.
 
 // mount probes an origin of an ICY stream.
 func (p *prober) mount(ctx context.Context, f *finding, s *proxy.Stream, source string) {
-	if s.Match != nil {
+	switch {
+	case config.IsFile(source):
+		f.say("  not asked: a file, which can be read")
+		return
+	case s.Match != nil:
 		f.say("  not asked: its path is a pattern")
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeEach)
 	defer cancel()
-	info, err := p.relay.Hub(relay.Mount{Key: source, Origins: []string{source}, Transient: true}).Open(ctx)
+	info, err := p.relay.Hub(relay.Mount{Key: source, Origins: []string{source}, Follow: s.Mount.Follow, Transient: true}).Open(ctx)
 	var upstream *relay.UpstreamError
 	switch {
 	case errors.As(err, &upstream) && upstream.Cause() != nil:

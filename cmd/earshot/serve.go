@@ -72,6 +72,7 @@ func (e *edge) run(ctx context.Context) error {
 	}
 	serve(operators, e.adminListener)
 	e.log.Info("listening for operators", "addr", e.adminListener.Addr().String())
+	e.proxy.Connect()
 	if e.ready != nil {
 		e.ready()
 	}
@@ -148,6 +149,7 @@ func (e *edge) startLoops() (stop func() error) {
 	meters.Go(func() { e.finaliser.Run(metering) })
 	meters.Go(func() { e.sweep(metering) })
 	meters.Go(func() { e.certificates.run(metering, lookAgain) })
+	meters.Go(func() { e.reopenLog(metering) })
 	return func() error {
 		stopMeters()
 		meters.Wait()
