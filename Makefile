@@ -1,14 +1,14 @@
 # make run    the demo: an origin, an edge and a page that plays both
 # make test   everything, with the end-to-end tests; installs what they need with apt and npm, and says so
 # make build  bin/earshot
-# make players, make bench, make fuzz   the long ones; see docs/testing.md
+# make players, make soak, make bench, make fuzz   the long ones; see docs/testing.md
 
 GO ?= go
 export CGO_ENABLED = 1
 
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build run test setup lint unit race e2e players bench fuzz
+.PHONY: build run test setup lint unit race e2e players soak bench fuzz
 
 build:
 	$(GO) build -o bin/earshot ./cmd/earshot
@@ -38,6 +38,12 @@ e2e:
 
 players: setup
 	EARSHOT_LONG=1 $(GO) test -count=1 -timeout 40m -v ./e2e
+
+SOAKTIME ?= 10m
+SOAKLIMIT ?= 20m
+
+soak: setup
+	EARSHOT_SOAK=$(SOAKTIME) $(GO) test -count=1 -run '^TestSoak$$' -timeout $(SOAKLIMIT) -v ./e2e
 
 bench:
 	$(GO) run ./bench

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -30,28 +29,20 @@ type arena struct {
 
 // newArena starts the origin, on the core of the load.
 func newArena(opt *edgeOptions) (a *arena, err error) {
-	a = &arena{program: opt.program, sendPlaylists: opt.sendPlaylists}
+	a = &arena{sendPlaylists: opt.sendPlaylists}
 	defer func() {
 		if err != nil {
 			a.close()
 		}
 	}()
-	if a.dir, err = os.MkdirTemp("", "earshot-bench-"); err != nil {
+	if a.dir, a.program, err = groundwork(opt.program); err != nil {
 		return a, err
 	}
 	if a.cert, err = newCertificate(a.dir); err != nil {
 		return a, err
 	}
-	if a.program == "" {
-		if a.program, err = buildEarshot(a.dir); err != nil {
-			return a, err
-		}
-	}
-	if err = loadCore().pinSelf(); err != nil {
-		return a, err
-	}
-	runtime.GOMAXPROCS(1) // there is one core for all of the load
-	return a, a.startOrigin()
+	err = a.startOrigin()
+	return a, err
 }
 
 func (a *arena) startOrigin() error {
@@ -116,5 +107,6 @@ func mayOpen(conns int) error {
 	if need := uint64(conns + others); limit.Max < need {
 		return fmt.Errorf("%d connections need %d open files, and the limit is %d: raise it (ulimit -Hn), or ask for fewer", conns, need, limit.Max)
 	}
-	return nil
+	limit.Cur = limit.Max // for the servers: the Go runtime raises its own, and takes that back in what it starts
+	return unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 }

@@ -16,6 +16,10 @@ func TestMain(m *testing.M) {
 		must(serveOrigin(os.Stdout, os.Stdin))
 		return
 	}
+	if len(os.Args) == 3 && os.Args[1] == stationCommand {
+		must(serveStation(os.Args[2], os.Stdout, os.Stdin))
+		return
+	}
 	os.Exit(m.Run())
 }
 

@@ -45,18 +45,28 @@ func startEarshot(dir, program, origin string, cert certificate) (s *server, lac
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", err
 	}
-	file := filepath.Join(dir, "earshot.yaml")
+	conf := func(listen string) string {
+		return fmt.Sprintf(earshotConf, listen, s.admin, filepath.Join(dir, "data"), origin)
+	}
 	listen := fmt.Sprintf("{addr: %q}", s.plain)
-	if err := s.configure(program, file, listen+fmt.Sprintf(", {addr: %q, tls: {cert: %q, key: %q}}", s.tls, cert.cert, cert.key), dir, origin); err != nil {
+	if err := s.check(program, dir, conf(listen+fmt.Sprintf(", {addr: %q, tls: {cert: %q, key: %q}}", s.tls, cert.cert, cert.key))); err != nil {
 		lacks, s.tls = err.Error(), ""
-		if err := s.configure(program, file, listen, dir, origin); err != nil {
+		if err := s.check(program, dir, conf(listen)); err != nil {
 			return nil, "", err
 		}
 	}
-	cmd := exec.Command(program, "serve", "-config", file)
+	if err := s.launch(program, dir); err != nil {
+		return nil, "", err
+	}
+	return s, lacks, nil
+}
+
+// launch starts Earshot with the configuration that was checked in dir.
+func (s *server) launch(program, dir string) (err error) {
+	cmd := exec.Command(program, "serve", "-config", filepath.Join(dir, confFile))
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	if s.proc, err = start(dir, serverCore(), cmd); err != nil {
-		return nil, "", err
+		return err
 	}
 	addresses := []string{s.plain, s.admin}
 	if s.tls != "" {
@@ -64,14 +74,17 @@ func startEarshot(dir, program, origin string, cert certificate) (s *server, lac
 	}
 	if err := s.proc.ready(addresses...); err != nil {
 		s.proc.end()
-		return nil, "", err
+		return err
 	}
-	return s, lacks, nil
+	return nil
 }
 
-// configure writes a configuration and has Earshot check it.
-func (s *server) configure(program, file, listen, dir, origin string) error {
-	conf := fmt.Sprintf(earshotConf, listen, s.admin, filepath.Join(dir, "data"), origin)
+// confFile is the configuration's name.
+const confFile = "earshot.yaml"
+
+// check writes a configuration and has Earshot check it.
+func (s *server) check(program, dir, conf string) error {
+	file := filepath.Join(dir, confFile)
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -17,10 +18,10 @@ import (
 // edgeOptions are of the parts that run servers.
 type edgeOptions struct {
 	rounds   int
-	length   time.Duration // of a round
+	length   time.Duration // of a round; 0: what is right for the part
 	ramp     time.Duration // before it
 	inFlight int
-	conns    conns
+	conns    conns  // none: what is right for the part
 	only     string // a regular expression: which cells
 	profile  string // directory for profiles of Earshot; empty: none
 	program  string // Earshot's; empty: it is built
@@ -30,18 +31,18 @@ type edgeOptions struct {
 }
 
 func defaultEdge() edgeOptions {
-	return edgeOptions{rounds: 3, length: time.Second, ramp: 100 * time.Millisecond, inFlight: 32, conns: conns{64, 2000}, crowd: 10_000,
+	return edgeOptions{rounds: 3, ramp: 100 * time.Millisecond, inFlight: 32, crowd: 10_000,
 		sendPlaylists: true}
 }
 
 func (o *edgeOptions) flags(set *flag.FlagSet) {
-	set.IntVar(&o.rounds, "rounds", o.rounds, "edge: rounds of each cell; the table shows their median")
-	set.DurationVar(&o.length, "for", o.length, "edge: how long a round is")
+	set.IntVar(&o.rounds, "rounds", o.rounds, "edge, relay, storm: rounds of each cell; the table shows their median")
+	set.DurationVar(&o.length, "for", o.length, "edge, relay: how long a round is (default 1s, and 20s for relay)")
 	set.IntVar(&o.inFlight, "in-flight", o.inFlight, "edge: requests on their way at any time")
-	set.Var(&o.conns, "conns", "edge: numbers of connections kept alive")
+	set.Var(&o.conns, "conns", "edge: numbers of connections kept alive (default 64,2000); relay: of listeners (default 1000,4000,8000)")
 	set.StringVar(&o.only, "only", o.only, "edge: only the cells whose name this `regexp` matches")
-	set.StringVar(&o.profile, "profile", o.profile, "edge: take a CPU profile of Earshot in each cell, after its rounds, into this `directory`")
-	set.StringVar(&o.program, "earshot", o.program, "edge, memory: this `program` instead of one built now")
+	set.StringVar(&o.profile, "profile", o.profile, "edge, relay: take a CPU profile of Earshot in each cell, after its rounds, into this `directory`")
+	set.StringVar(&o.program, "earshot", o.program, "edge, memory, relay, storm: this `program` instead of one built now")
 	set.BoolVar(&o.sendPlaylists, "nginx-sendfile", o.sendPlaylists, "edge: nginx uses sendfile for playlists as well, not for segments only")
 	set.IntVar(&o.crowd, "crowd", o.crowd, "memory: how many connections, and how many sessions")
 }
@@ -66,7 +67,12 @@ func (c *conns) Set(text string) error {
 }
 
 // edgePart prints the table.
-func edgePart(ctx context.Context, out io.Writer, opt *edgeOptions) error {
+func edgePart(ctx context.Context, out io.Writer, given *edgeOptions) error {
+	edge := *given
+	opt := &edge
+	if opt.length = cmp.Or(opt.length, time.Second); len(opt.conns) == 0 {
+		opt.conns = conns{64, 2000}
+	}
 	only, err := regexp.Compile(opt.only)
 	if err != nil {
 		return err

@@ -24,6 +24,8 @@ Parts; without any, all of them in turn:
   splice    ways to personalise a playlist, in this process
   edge      Earshot and nginx before the same origin: CPU per request
   memory    what idle connections and sessions hold
+  relay     Earshot and Icecast with many listeners of a mount: CPU per listener-second, memory, whether all get what they should
+  storm     Earshot and Icecast when many listeners join at once
 
 `
 
@@ -39,6 +41,10 @@ type options struct {
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == originCommand {
 		must(serveOrigin(os.Stdout, os.Stdin))
+		return
+	}
+	if len(os.Args) == 3 && os.Args[1] == stationCommand {
+		must(serveStation(os.Args[2], os.Stdout, os.Stdin))
 		return
 	}
 	opt, parts := parseFlags()
@@ -61,6 +67,8 @@ var parts = []part{
 	{"splice", func(_ context.Context, out io.Writer, opt *options) error { return splicePart(out, opt) }},
 	{"edge", func(ctx context.Context, out io.Writer, opt *options) error { return edgePart(ctx, out, &opt.edge) }},
 	{"memory", func(ctx context.Context, out io.Writer, opt *options) error { return memoryPart(ctx, out, &opt.edge) }},
+	{"relay", func(ctx context.Context, out io.Writer, opt *options) error { return relayPart(ctx, out, &opt.edge) }},
+	{"storm", func(ctx context.Context, out io.Writer, opt *options) error { return stormPart(ctx, out, &opt.edge) }},
 }
 
 func parseFlags() (*options, []string) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -136,18 +137,24 @@ func (s *server) heap() (int64, error) {
 	if s.admin == "" {
 		return 0, nil
 	}
-	for _, path := range []string{"/debug/pprof/heap?gc=1", "/metrics"} {
-		resp, err := http.Get("http://" + s.admin + path)
-		if err != nil {
-			return 0, err
-		}
-		defer resp.Body.Close()
-		for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-			if value, ok := strings.CutPrefix(lines.Text(), "go_memstats_heap_alloc_bytes "); ok {
-				bytes, err := strconv.ParseFloat(value, 64)
-				return int64(bytes), err
-			}
+	if err := fetch("http://"+s.admin+"/debug/pprof/heap?gc=1", os.DevNull); err != nil {
+		return 0, err
+	}
+	bytes, err := s.metric("go_memstats_heap_alloc_bytes")
+	return int64(bytes), err
+}
+
+// metric is what Earshot says of itself, by the name with all labels.
+func (s *server) metric(name string) (float64, error) {
+	resp, err := http.Get("http://" + s.admin + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+			return strconv.ParseFloat(value, 64)
 		}
 	}
-	return 0, fmt.Errorf("%s does not say how large its heap is", s.name)
+	return 0, fmt.Errorf("%s does not say %s", s.name, name)
 }

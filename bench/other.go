@@ -19,3 +19,9 @@ var errLinux = errors.New("this part needs Linux")
 
 func edgePart(context.Context, io.Writer, *edgeOptions) error   { return errLinux }
 func memoryPart(context.Context, io.Writer, *edgeOptions) error { return errLinux }
+func relayPart(context.Context, io.Writer, *edgeOptions) error  { return errLinux }
+func stormPart(context.Context, io.Writer, *edgeOptions) error  { return errLinux }
+
+const stationCommand = "serve-station"
+
+func serveStation(string, io.Writer, io.Reader) error { return errLinux }

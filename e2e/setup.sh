@@ -31,6 +31,9 @@ need chromium chromium
 need prometheus prometheus
 need promtool prometheus
 need curl curl
+need mpg123 mpg123
+need vlc vlc-bin
+need vlc vlc-plugin-base # without it, vlc knows no format
 need node nodejs
 need npm npm
 need nginx nginx-light
