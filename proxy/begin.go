@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -73,7 +74,7 @@ func (v *visitor) seek(r *http.Request) error {
 	if err != nil || !(seconds >= 0 && seconds <= maxOffset.Seconds()) || strings.ContainsAny(text, "xXpP_") {
 		return &Problem{Status: http.StatusBadRequest, Code: "bad-offset", Detail: "offset is a number of seconds behind live, such as 90"}
 	}
-	v.offset = "0.0"
+	v.offset = "0"
 	if seconds > 0 {
 		v.from = v.hub.Seek(time.Duration(seconds * float64(time.Second)))
 		v.offset = tenths(v.from.Behind.Seconds())
@@ -84,7 +85,7 @@ func (v *visitor) seek(r *http.Request) error {
 	return nil
 }
 
-func tenths(seconds float64) string { return strconv.FormatFloat(seconds, 'f', 1, 64) }
+func tenths(seconds float64) string { return strconv.FormatFloat(math.Round(seconds*10)/10, 'f', -1, 64) }
 
 // parameter is the first of that name in a query.
 func parameter(raw, name string) (value string, ok bool) {
