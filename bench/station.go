@@ -67,7 +67,7 @@ func serveStation(icecast string, out io.Writer, in io.Reader) error {
 		stationMount, req.Header.Get("Authorization"))
 	said, err := bufio.NewReader(c).ReadString('\n')
 	if err != nil || !strings.Contains(said, " 200 ") {
-		return fmt.Errorf("Icecast answers %q to the source: %w", said, err)
+		return fmt.Errorf("the origin answers %q to the source: %w", said, err)
 	}
 	if err := setTitle(icecast, 0); err != nil {
 		return err
@@ -116,7 +116,7 @@ func setTitle(icecast string, n int) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("Icecast does not take a title: %s", resp.Status)
+		return fmt.Errorf("the origin does not take a title: %s", resp.Status)
 	}
 	return nil
 }
