@@ -27,11 +27,12 @@ type audience struct {
 	broken int   // who was refused, lost, or got what is wrong
 	why    error // of the first
 
-	turned time.Duration // when all that had come was taken in last
+	turned time.Duration // when it was last looked at what has come
 	held   time.Duration // the longest between two such moments: what kept the load from its work
 
-	retries  int // how often those may come again whose connection ends before they have audio, as a player would
-	returned int // how often they did
+	retries  int           // how often those may come again whose connection ends before they have audio, as a player would
+	returned int           // how often they did
+	swept    time.Duration // when it was last looked for those who wait to be let in
 	buf      [64 << 10]byte
 }
 
@@ -72,20 +73,27 @@ func (a *audience) close() {
 func (a *audience) now() time.Duration { return time.Since(a.began) }
 
 // join has n more connect within span, evenly.
-func (a *audience) join(n int, span time.Duration) error {
-	began, have := a.now(), len(a.ears)
+func (a *audience) join(n int, span time.Duration) error { return a.joinAtMost(n, span, n) }
+
+// joinAtMost does so too, but never are there more than so many who have no audio yet: then it takes longer.
+func (a *audience) joinAtMost(n int, span time.Duration, silent int) error {
+	began, have, joined := a.now(), len(a.ears), a.now()
 	for len(a.ears) < have+n {
 		due := n
 		if passed := a.now() - began; passed < span {
 			due = int(float64(n)*float64(passed)/float64(span)) + 1
 		}
-		for len(a.ears) < have+min(due, n) {
+		for len(a.ears) < have+min(due, n) && a.silent < silent {
 			if err := a.connect(); err != nil {
 				return err
 			}
+			joined = a.now()
 		}
 		if err := a.turn(); err != nil {
 			return err
+		}
+		if a.now()-joined > firstPatient {
+			return fmt.Errorf("of %d listeners %d have no audio after %v", len(a.ears), a.silent, firstPatient)
 		}
 	}
 	return nil
@@ -106,7 +114,7 @@ func (a *audience) connect() error {
 // dial begins a connection of a listener's.
 func (a *audience) dial(i int) (err error) {
 	e := a.ears[i]
-	e.asked, e.head, e.body = false, nil, false
+	e.asked, e.head, e.body, e.dialed = false, nil, false, a.now()
 	if e.fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err != nil {
 		return err
 	}
@@ -148,12 +156,36 @@ func (a *audience) turn() error {
 			return err
 		}
 		now := a.now()
+		a.held, a.turned = max(a.held, now-a.turned), now
 		for _, event := range events[:max(n, 0)] {
 			a.heard(int(event.Fd), now)
 		}
 		if n < len(events) {
-			a.held, a.turned = max(a.held, a.now()-a.turned), a.now()
+			a.again(now)
 			return a.ctx.Err()
+		}
+	}
+}
+
+// doorWait is how long somebody who may come again waits to be let in: where the server has no room for his connection, the kernel would
+// try again later and later.
+const doorWait = 3 * time.Second
+
+// again has those try anew who wait to be let in.
+func (a *audience) again(now time.Duration) {
+	if a.retries == 0 || a.silent == 0 || now-a.swept < doorWait/3 {
+		return
+	}
+	a.swept = now
+	for i, e := range a.ears {
+		if e.asked || e.fd < 0 || now-e.dialed < doorWait || a.returned == a.retries {
+			continue
+		}
+		e.close()
+		a.returned++
+		if err := a.dial(i); err != nil {
+			e.close()
+			a.lost(i, now, err)
 		}
 	}
 }
@@ -186,23 +218,30 @@ func (a *audience) heard(i int, now time.Duration) {
 
 func (a *audience) lost(i int, now time.Duration, err error) {
 	e := a.ears[i]
+	if e.first == 0 {
+		a.silent-- // nobody waits for him any more
+	}
 	if a.broken++; a.why == nil {
 		a.why = fmt.Errorf("listener %d, %v after it connected and %d bytes: %w", i, (now - e.tried).Round(time.Millisecond), e.bytes, err)
 	}
 }
 
-// window begins what is measured.
-func (a *audience) window() {
+// window begins what is measured. It tells how many bytes all have had so far.
+func (a *audience) window() (bytes int64) {
 	a.held, a.turned = 0, a.now()
 	for _, e := range a.ears {
 		e.span = span{}
+		bytes += e.bytes
 	}
+	return bytes
 }
 
-// shut ends it: who has waited since his last batch waits still.
-func (a *audience) shut() {
+// shut ends it, and tells the same: who has waited since his last batch waits still.
+func (a *audience) shut() (bytes int64) {
 	now := a.now()
 	for _, e := range a.ears {
 		e.span.gap = max(e.span.gap, now-e.last)
+		bytes += e.bytes
 	}
+	return bytes
 }

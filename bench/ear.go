@@ -22,10 +22,11 @@ type ear struct {
 
 	framing *framing // of one whose every byte is looked at
 
-	tried time.Duration // when it began to connect
-	first time.Duration // when the first byte of the body had come; 0: none has
-	last  time.Duration // when something came last
-	bytes int64         // of the body
+	tried  time.Duration // when it began to connect
+	dialed time.Duration // the same, of its present connection
+	first  time.Duration // when the first byte of the body had come; 0: none has
+	last   time.Duration // when something came last
+	bytes  int64         // of the body
 
 	span span
 }

@@ -26,12 +26,13 @@ type edgeOptions struct {
 	profile  string // directory for profiles of Earshot; empty: none
 	program  string // Earshot's; empty: it is built
 	crowd    int    // of connections and sessions, for memory
+	joins    int    // listeners a second, for relay
 
 	sendPlaylists bool // nginx's playlists go by sendfile
 }
 
 func defaultEdge() edgeOptions {
-	return edgeOptions{rounds: 3, ramp: 100 * time.Millisecond, inFlight: 32, crowd: 10_000,
+	return edgeOptions{rounds: 3, ramp: 100 * time.Millisecond, inFlight: 32, crowd: 10_000, joins: 500,
 		sendPlaylists: true}
 }
 
@@ -44,6 +45,7 @@ func (o *edgeOptions) flags(set *flag.FlagSet) {
 	set.StringVar(&o.profile, "profile", o.profile, "edge, relay: take a CPU profile of Earshot in each cell, after its rounds, into this `directory`")
 	set.StringVar(&o.program, "earshot", o.program, "edge, memory, relay, storm: this `program` instead of one built now")
 	set.BoolVar(&o.sendPlaylists, "nginx-sendfile", o.sendPlaylists, "edge: nginx uses sendfile for playlists as well, not for segments only")
+	set.IntVar(&o.joins, "joins", o.joins, "relay: how many listeners join a second before what is measured")
 	set.IntVar(&o.crowd, "crowd", o.crowd, "memory: how many connections, and how many sessions")
 }
 

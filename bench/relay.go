@@ -17,18 +17,20 @@ import (
 // How a round of the relay goes, where no flag says otherwise.
 const (
 	relayLength  = 20 * time.Second // of what is measured
-	joinRate     = 500              // listeners a second
 	relayWarm    = 7 * time.Second  // with one listener, until the server has a whole burst to give
 	relaySettle  = 10 * time.Second // after everybody has had audio, until it is measured
-	firstPatient = 30 * time.Second // that everybody may take for that
+	firstPatient = 60 * time.Second // that the last may take for that
 )
 
 // relayTimes are those of a round.
-type relayTimes struct{ warm, settle, length time.Duration }
+type relayTimes struct {
+	warm, settle, length time.Duration
+	joins                int // listeners a second
+}
 
 // relayPart prints what a listener of a mount costs, of Icecast and of Earshot.
 func relayPart(ctx context.Context, out io.Writer, opt *edgeOptions) error {
-	return relayContest(ctx, out, opt, relayTimes{relayWarm, relaySettle, cmp.Or(opt.length, relayLength)})
+	return relayContest(ctx, out, opt, relayTimes{relayWarm, relaySettle, cmp.Or(opt.length, relayLength), max(1, opt.joins)})
 }
 
 func relayContest(ctx context.Context, out io.Writer, opt *edgeOptions, times relayTimes) error {

@@ -20,7 +20,7 @@ func TestRelay(t *testing.T) {
 	opt := defaultEdge()
 	opt.rounds, opt.conns = 1, conns{10}
 	var out strings.Builder
-	if err := relayContest(context.Background(), &out, &opt, relayTimes{4 * time.Second, 500 * time.Millisecond, 2 * time.Second}); err != nil {
+	if err := relayContest(context.Background(), &out, &opt, relayTimes{4 * time.Second, 500 * time.Millisecond, 2 * time.Second, 500}); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	if n := strings.Count(out.String(), "\n| 10 |"); n != 1 || !strings.Contains(out.String(), "** (") {

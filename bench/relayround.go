@@ -23,6 +23,7 @@ type relayRound struct {
 	listeners int
 	elapsed   time.Duration
 	cpu       time.Duration // of the server
+	delivered int64         // bytes that came to all listeners
 	resident  int64         // bytes that the listeners added
 	kernel    int64         // bytes of their sockets at the server, at one moment; −1: the kernel does not say
 
@@ -35,9 +36,9 @@ type relayRound struct {
 	checked, changes int           // frames of those whose every byte was looked at, and titles that they were told
 }
 
-// perListener is in µs of CPU per second of each listener.
+// perListener is in µs of CPU per second of audio that reached a listener: a server that falls behind the station must not look cheap.
 func (r *relayRound) perListener() float64 {
-	return float64(r.cpu.Nanoseconds()) / 1e3 / float64(r.listeners) / r.elapsed.Seconds()
+	return float64(r.cpu.Nanoseconds()) / 1e3 / (float64(r.delivered) / audioRate)
 }
 
 func (r *relayRound) busy() float64 { return r.cpu.Seconds() / r.elapsed.Seconds() }
@@ -72,7 +73,7 @@ func (t *relayTurn) measure(c *contender, a *audience) (*relayRound, error) {
 		return nil, err
 	}
 	before := c.proc.memory().rss
-	a.retries = max(1, t.listeners/100)
+	a.retries = max(1, t.listeners/20)
 	if err := t.fill(a); err != nil {
 		return nil, err
 	}
@@ -93,9 +94,13 @@ func (t *relayTurn) measure(c *contender, a *audience) (*relayRound, error) {
 	return r, nil
 }
 
+// maxSilent is how many may wait for audio before others join. Icecast has room for five connections that it has not accepted yet: whoever
+// finds it full tries again after 1, 3, 7, 15 … seconds, and with thousands of those there would be no end to it. The storm shows that.
+const maxSilent = 100
+
 // fill has everybody join, and waits until all have audio and the server is done with what that takes.
 func (t *relayTurn) fill(a *audience) error {
-	if err := a.join(t.listeners, time.Duration(t.listeners)*time.Second/joinRate); err != nil {
+	if err := a.joinAtMost(t.listeners, time.Duration(t.listeners)*time.Second/time.Duration(t.times.joins), maxSilent); err != nil {
 		return err
 	}
 	if err := a.listen(firstPatient, func() bool { return a.silent == 0 || a.broken > 0 }); err != nil {
@@ -124,13 +129,13 @@ func (t *relayTurn) window(c *contender, a *audience) (*relayRound, error) {
 		t.meanwhile(c)
 	}
 	r := &relayRound{listeners: t.listeners}
-	a.window()
+	heard := a.window()
 	cpu, began := c.proc.cpu(), time.Now()
 	if err := a.listen(t.times.length, nil); err != nil {
 		return nil, err
 	}
 	r.cpu, r.elapsed = since(cpu, c.proc.cpu()), time.Since(began)
-	a.shut()
+	r.delivered = a.shut() - heard
 	if r.held = a.held; a.held > heldUp {
 		return nil, fmt.Errorf("the load was held up for %v: something else had its core", a.held.Round(time.Millisecond))
 	}
@@ -142,9 +147,9 @@ func (t *relayTurn) window(c *contender, a *audience) (*relayRound, error) {
 // heldUp is how long the load may be kept from looking: its listeners would seem to wait.
 const heldUp = 500 * time.Millisecond
 
-// allowance is how far a listener may fall behind the station in a window and not be below its rate, in bytes: half a second. What is sent at
-// a time is whole pieces of the stream, so that one batch is larger than another.
-const allowance = audioRate / 2
+// allowance is how far a listener may fall behind the station in a window and not be below its rate, in bytes: a second. What is sent at a time is
+// whole pieces of the stream, so that one batch is larger than another.
+const allowance = audioRate
 
 // sum looks at what each listener got.
 func (r *relayRound) sum(ears []*ear) {

@@ -27,7 +27,7 @@ type relayTable struct {
 }
 
 func newRelayTable(out io.Writer) *relayTable {
-	fmt.Fprintf(out, "%s, %d cores. MP3 of 128 kbit/s with metadata. CPU of the server in µs for a second of one listener; the lower the ratio, the better for Earshot.\n"+
+	fmt.Fprintf(out, "%s, %d cores. MP3 of 128 kbit/s with metadata. CPU of the server in µs for each second of audio that reached a listener; the lower the ratio, the better for Earshot.\n"+
 		"Targets: a ratio of %.2f, %.0f KiB resident, nobody below the rate. Of the rates and waits, the worst of all rounds.\n\n",
 		runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), relayRatio, relayMemory)
 	fmt.Fprintln(out, "| listeners | Icecast µs | Earshot µs | ratio (lowest–highest) | target | KiB resident each, Icecast / Earshot | KiB of kernel buffers each | slowest B/s | median B/s | below the rate | had to come again | longest wait, s | median of the longest waits, s | Earshot from its origin, B/s | busy |")
@@ -72,6 +72,9 @@ func (t *relayTable) row(n int, rounds [2][]*relayRound) {
 		e.upstream, both("%.0f%%", func(w int) any { return 100 * in[w].busy() }))
 	for which, name := range []string{"Icecast", "Earshot"} {
 		r := in[which]
+		if r.middle < audioRate*95/100 {
+			t.note("%d listeners: %s does not keep up with the station: its CPU is for what it delivered", n, name)
+		}
 		t.note("%d listeners, %s: nobody was lost in %d rounds of %v; %d frames of %d listeners looked at, %d titles; the load was held up for %v at the most", n, name,
 			len(rounds[which]), r.elapsed.Round(time.Second), r.checked, n/lookEvery, r.changes, r.held.Round(time.Millisecond))
 	}
