@@ -47,7 +47,7 @@ func needIcecast(t *testing.T) {
 		t.Skip("it takes some seconds")
 	}
 	if _, err := exec.LookPath("icecast2"); err != nil {
-		t.Skip(errNoIcecast)
+		t.Fatal(errNoIcecast)
 	}
 }
 
@@ -227,7 +227,7 @@ func TestSentMemory(t *testing.T) {
 	}
 	held, conns, err := sentMemory(l.Addr().String())
 	if err != nil {
-		t.Skipf("the kernel does not say: %v", err)
+		t.Fatalf("the kernel does not say: %v", err)
 	}
 	if conns != 1 || held < 32<<10 {
 		t.Errorf("%d bytes for %d connections", held, conns)
