@@ -44,6 +44,6 @@ var formats = []format{
 // key is the stream's key, and what the tests call it.
 func (f *format) key() string { return strings.NewReplacer("/", "", ".", "-").Replace(f.mount) }
 
-// primed is how long a decoder may take to begin: what it makes of frames whose predecessors it has not had is its own. Half a second is
-// many times what any of them needs.
-const primed = 500 * time.Millisecond
+// primed is how long a decoder may take to begin: what it makes of frames whose predecessors it has not had is its own. Opus takes
+// up to 0.6 seconds until what it predicts from no longer shows.
+const primed = time.Second

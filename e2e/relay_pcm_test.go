@@ -44,7 +44,7 @@ func TestAgreement(t *testing.T) {
 	}
 	late := part(700*time.Millisecond, 5*time.Second)
 	for _, pair := range [][2]signal{{all, late}, {late, all}, {part(0, 4*time.Second), late}} {
-		if both, err := agreement(pair[0], pair[1]); err != nil || both < 2400*time.Millisecond {
+		if both, err := agreement(pair[0], pair[1]); err != nil || both < 1800*time.Millisecond {
 			t.Errorf("%v agree: %v", both, err)
 		}
 	}
@@ -70,7 +70,7 @@ func TestAgreementOfFrames(t *testing.T) {
 		f := &formats[n]
 		t.Run(f.key(), func(t *testing.T) {
 			t.Parallel()
-			audio := encodeNoise(t, f, 3*time.Second)
+			audio := encodeNoise(t, f, 5*time.Second)
 			var starts []int
 			length := map[string]func([]byte) (int, error){"mpeg": mpegLength, "adts": adtsLength, "ogg": pageLength}[f.frame]
 			for at := 0; at < len(audio); {
