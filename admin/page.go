@@ -135,6 +135,8 @@ func parseQuery(r *http.Request, known ...string) (url.Values, *problem) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		switch {
+		case len(known) == 0:
+			return nil, badQuery("there is no parameter %s: this path has none", quote(name))
 		case !slices.Contains(known, name):
 			return nil, badQuery("there is no parameter %s: write %s", quote(name), strings.Join(known, ", "))
 		case len(q[name]) > 1:

@@ -175,6 +175,9 @@ func TestStream(t *testing.T) {
 	}
 	resp, body := get(t, "GET", url+"/admin/v1/streams/quiet?limit=1")
 	wantProblem(t, resp, body, http.StatusBadRequest, "bad-query")
+	if !strings.Contains(body, `there is no parameter \"limit\": this path has none`) {
+		t.Error(body)
+	}
 	resp, body = get(t, "POST", url+"/admin/v1/streams/quiet")
 	wantProblem(t, resp, body, http.StatusMethodNotAllowed, "method-not-allowed")
 }
@@ -187,8 +190,15 @@ func TestStreamListeners(t *testing.T) {
 		a.hear(e, "kpcc", id)
 	}
 	got := read[hearersAnswer](t, e, "/admin/v1/streams/kpcc/listeners")
-	if len(got.Listeners) != 2 {
-		t.Fatalf("%v", got)
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		if len(got.Listeners) != 2 {
+			t.Fatalf("%v", got)
+		}
+		counted := got.Listeners[0]["bytes"].(float64) >= 4000 && got.Listeners[1]["bytes"].(float64) >= 8000
+		if counted || time.Now().After(deadline) { // what is written is counted just after
+			break
+		}
+		got = read[hearersAnswer](t, e, "/admin/v1/streams/kpcc/listeners")
 	}
 	first, both := got.Listeners[0], got.Listeners[1]
 	if first["session_id"] != "a/1" || first["ip"] != "192.0.2.7" || first["user_agent"] != "Tuner" || first["user_id"] != "ann" ||

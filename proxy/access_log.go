@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -20,11 +21,12 @@ import (
 // file does not take.
 type AccessLog struct {
 	// Set at construction.
-	path    string
-	log     *slog.Logger
-	metrics *Metrics
-	again   chan struct{} // asks for the file to be opened again
-	done    chan struct{} // closed when all is written
+	path     string
+	log      *slog.Logger
+	metrics  *Metrics
+	patience time.Duration // with a file that does not take what is left at the end
+	again    chan struct{} // asks for the file to be opened again
+	done     chan struct{} // closed when all is written
 
 	mu     sync.Mutex
 	queue  chan []byte // closed by Close
@@ -44,6 +46,8 @@ const (
 	// What a line holds of each field, in bytes; Icecast's own buffers are of that order.
 	maxLogPath  = 1024
 	maxLogField = 512
+
+	closeWithin = 5 * time.Second
 )
 
 // OpenAccessLog opens the file, or makes it. Close the log.
@@ -55,14 +59,15 @@ func OpenAccessLog(path string, log *slog.Logger, metrics *Metrics) (*AccessLog,
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	l := &AccessLog{path: path, log: log, metrics: metrics, file: file, again: make(chan struct{}, 1), done: make(chan struct{}),
-		queue: make(chan []byte, maxQueued)}
+	l := &AccessLog{path: path, log: log, metrics: metrics, patience: closeWithin, file: file, again: make(chan struct{}, 1),
+		done: make(chan struct{}), queue: make(chan []byte, maxQueued)}
 	go l.run()
 	return l, nil
 }
 
+// openLog opens the file, or makes it. A pipe that nobody reads is an error: without O_NONBLOCK it would be waited for.
 func openLog(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
+	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o640)
 }
 
 // Reopen has the file opened again by its name, which by now may be another file's. It does not wait for that.
@@ -73,7 +78,8 @@ func (l *AccessLog) Reopen() {
 	}
 }
 
-// Close writes what was added before. What is added later is dropped.
+// Close writes what was added before, unless the file takes nothing for long: the end of the program does not wait for that. What is added
+// later is dropped.
 func (l *AccessLog) Close() {
 	l.mu.Lock()
 	if !l.closed {
@@ -81,7 +87,11 @@ func (l *AccessLog) Close() {
 		close(l.queue)
 	}
 	l.mu.Unlock()
-	<-l.done
+	select {
+	case <-l.done:
+	case <-time.After(l.patience):
+		l.log.Warn("the access log does not take its last lines; they are lost", "path", l.path)
+	}
 }
 
 func (l *AccessLog) add(line []byte) {
@@ -179,6 +189,9 @@ func (p *Proxy) visit(r *http.Request) *visit {
 	}
 	address := p.opt.IP.apply(p.opt.Trusted.address(r))
 	path, _, _ := strings.Cut(r.RequestURI, "?") // as Icecast: a query may hold a token
+	if r.URL.User != nil {
+		path = r.URL.Scheme + "://" + r.URL.Host + r.URL.EscapedPath() // and this a password
+	}
 	line := logText(r.Method, 32) + " " + logText(path, maxLogPath) + " " + logText(r.Proto, 16)
 	return &visit{log: p.opt.AccessLog, address: orDash(address) + " - - ", request: `"` + line + `" `,
 		agent: ` "` + orDash(logText(r.Referer(), maxLogField)) + `" "` + orDash(logText(r.UserAgent(), maxLogField)) + `" `}

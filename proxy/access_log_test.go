@@ -88,6 +88,7 @@ func TestAccessLogForged(t *testing.T) {
 	for request, want := range map[string]string{
 		"HEAD /a.mp3 HTTP/1.0\r\nUser-Agent: x\" 200 1 \"-\" \"\\\r\nReferer: e\t\xe9\"\r\n\r\n": `"HEAD /a.mp3 HTTP/1.0" 200 0 "e..." "x. 200 1 .-. .." 0`,
 		"HEAD http://h/a.mp3?t=1 HTTP/1.0\r\n\r\n":                                               `"HEAD http://h/a.mp3 HTTP/1.0" 200 0 "-" "-" 0`,
+		"HEAD http://me:secret@h/a.mp3 HTTP/1.0\r\n\r\n":                                         `"HEAD http://h/a.mp3 HTTP/1.0" 200 0 "-" "-" 0`,
 		"HEAD /a.mp3 HTTP/1.0\r\nUser-Agent: " + strings.Repeat("x", 9000) + "\r\n\r\n":          `"HEAD /a.mp3 HTTP/1.0" 200 0 "-" "` + strings.Repeat("x", maxLogField) + `" 0`,
 	} {
 		before, _ := os.ReadFile(s.log)
@@ -222,6 +223,64 @@ func TestAccessLogHangs(t *testing.T) {
 	l.Close()
 	reader.Close()
 	read.Wait()
+}
+
+// A disk that hangs for good does not keep the program from its end.
+func TestAccessLogHangsAtTheEnd(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(path, os.O_RDWR, 0) // who does not read yet
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	l, err := OpenAccessLog(path, slog.New(slog.NewTextHandler(&out, nil)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.patience = 50 * time.Millisecond
+	for range maxQueued {
+		l.add([]byte(strings.Repeat("x", 1023) + "\n"))
+	}
+	closed := make(chan struct{})
+	go func() { defer close(closed); l.Close() }()
+	select {
+	case <-closed:
+		if !strings.Contains(out.String(), "WARN") {
+			t.Errorf("logged %s", &out)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("not closed")
+	}
+	var read sync.WaitGroup
+	read.Go(func() { _, _ = io.Copy(io.Discard, reader) }) // ends when it is closed
+	<-l.done
+	<-closed
+	reader.Close()
+	read.Wait()
+}
+
+// A pipe that nobody reads is an error, and not waited for.
+func TestAccessLogUnread(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		_, err := OpenAccessLog(path, nil, nil)
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Fatal("it is waited for")
+	}
 }
 
 // A line that went in part is ended before the next.

@@ -85,7 +85,9 @@ func (v *visitor) seek(r *http.Request) error {
 	return nil
 }
 
-func tenths(seconds float64) string { return strconv.FormatFloat(math.Round(seconds*10)/10, 'f', -1, 64) }
+func tenths(seconds float64) string {
+	return strconv.FormatFloat(math.Round(seconds*10)/10, 'f', -1, 64)
+}
 
 // parameter is the first of that name in a query.
 func parameter(raw, name string) (value string, ok bool) {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"cmp"
 	"net/url"
 	"slices"
@@ -80,7 +81,7 @@ func newRoutes(streams []*Stream) *routes {
 
 // find returns the mount for an escaped path, or nil.
 func (r *routes) find(path string) *mount {
-	if s, ok := r.icy[path]; ok {
+	if s, ok := r.icy[upperEscapes(path)]; ok {
 		return s.fixed()
 	}
 	for _, s := range r.prefixes {
@@ -167,6 +168,21 @@ func plain(path string) string {
 		b.WriteByte(path[i])
 	}
 	return b.String()
+}
+
+// upperEscapes is an escaped path whose escapes are in upper case, as the configured ones are (RFC 3986, 6.2.2.1). What goes on to an origin stays
+// as it came: it may be signed.
+func upperEscapes(path string) string {
+	if !strings.Contains(path, "%") {
+		return path
+	}
+	out := []byte(path)
+	for i := 0; i+2 < len(out); i++ {
+		if out[i] == '%' {
+			copy(out[i+1:], bytes.ToUpper(out[i+1:i+3]))
+		}
+	}
+	return string(out)
 }
 
 func unreserved(c byte) bool {

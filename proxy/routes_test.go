@@ -26,6 +26,7 @@ func table() *routes {
 		{Group: "outer", Path: "/outer/", HLS: []string{"http://outer/"}},
 		{Group: "inner", Path: "/outer/inner/", HLS: []string{"http://inner/"}},
 		{Key: "kpcc", Path: "/kpcc.mp3", ICY: []string{"http://icecast:8000/kpcc.mp3"}},
+		{Key: "ü", Path: "/%C3%BC.mp3", ICY: []string{"http://icecast:8000/u.mp3"}},
 	})
 }
 
@@ -37,6 +38,8 @@ func TestFind(t *testing.T) {
 		{"/hls/news/a%20b%2Fc.ts", "news", "/hls/news/", "http://packager:8000/live/", "a%20b%2Fc.ts"},
 		{"/tv/bbc1/master.m3u8", "tv-bbc1", "/tv/bbc1/", "http://packager:8000/bbc1/", "master.m3u8"},
 		{"/kpcc.mp3", "kpcc", "/kpcc.mp3", "http://icecast:8000/kpcc.mp3", ""},
+		{"/%C3%BC.mp3", "ü", "/%C3%BC.mp3", "http://icecast:8000/u.mp3", ""},
+		{"/%c3%bC.mp3", "ü", "/%C3%BC.mp3", "http://icecast:8000/u.mp3", ""},
 	} {
 		m := r.find(c.path)
 		if m == nil {

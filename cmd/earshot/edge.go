@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -46,6 +47,7 @@ type edge struct {
 	relay     *relay.Relay
 	proxy     *proxy.Proxy
 	accessLog *proxy.AccessLog // nil: none
+	hangup    chan os.Signal   // SIGHUP; nil: there is no access log
 	admin     http.Handler
 
 	certificates  *certificates
@@ -58,6 +60,7 @@ type edge struct {
 // newEdge wires everything, from the store outwards, and takes up what an earlier process left.
 func newEdge(cfg *config.Config, log *slog.Logger) (*edge, error) {
 	e := &edge{cfg: cfg, log: log}
+	e.takeHangups()
 	if err := e.wire(); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
@@ -232,6 +235,9 @@ func (e *edge) close() error {
 	}
 	if e.lock != nil {
 		errs = append(errs, e.lock.Close())
+	}
+	if e.hangup != nil {
+		signal.Stop(e.hangup)
 	}
 	return errors.Join(errs...)
 }

@@ -42,20 +42,22 @@ func mounts(cfg *config.Config) (all []admin.Mount) {
 	return all
 }
 
-// reopenLog opens the access log again whenever the process is sent SIGHUP, which who rotates logs does once he has renamed them.
-// Without an access log SIGHUP ends the process, as it does any.
-func (e *edge) reopenLog(ctx context.Context) {
-	if e.accessLog == nil {
-		return
+// takeHangups has SIGHUP come to reopenLog, from the first moment until the last: it must not end a process that recovers what was heard, or
+// stores it. Without an access log SIGHUP ends the process, as it does any.
+func (e *edge) takeHangups() {
+	if e.cfg.AccessLog != "" {
+		e.hangup = make(chan os.Signal, 1)
+		signal.Notify(e.hangup, syscall.SIGHUP)
 	}
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+}
+
+// reopenLog opens the access log again whenever the process is sent SIGHUP, which who rotates logs does once he has renamed them.
+func (e *edge) reopenLog(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangup:
+		case <-e.hangup:
 			e.accessLog.Reopen()
 		}
 	}

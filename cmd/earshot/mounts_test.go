@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -53,6 +54,35 @@ func TestMountIsWired(t *testing.T) {
 	}
 	if got := mounts(cfg); len(got) != 2 || got[0].Key != "a" || got[1].Path != "/b" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Who rotates logs does not care that the program is only starting, or at its end: SIGHUP must not kill it then, with events in its hands.
+func TestHangupAtAnyTime(t *testing.T) {
+	dir := t.TempDir()
+	text := fmt.Sprintf("data: %q\naccess_log: %q\nstreams:\n  - {stream: a, path: /a, icy: http://127.0.0.1:1/a}\n", filepath.Join(dir, "data"), filepath.Join(dir, "log"))
+	cfg, err := config.Parse("edge.yaml", []byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := newEdge(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hangUp := func() {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond) // the signal would end this process
+	}
+	hangUp() // before the loops
+	stop := e.startLoops()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	hangUp() // after them
+	if err := e.close(); err != nil {
+		t.Error(err)
 	}
 }
 
