@@ -23,9 +23,10 @@ type assembler struct {
 	bits   int64  // per second, claimed; where nothing else tells the time, the clock
 	known  *title // when the run began
 
-	split splitter // nil until the format is told
-	clock clock
-	codec string // mp3, mpeg, aac, vorbis, opus, flac; told before the first of it is published
+	split   splitter // nil until the format is told
+	clock   clock
+	claimed bool   // some of the time is by bits
+	codec   string // mp3, mpeg, aac, vorbis, opus, flac; told before the first of it is published
 
 	raw     []byte // not yet told apart
 	came    time.Time
@@ -183,6 +184,7 @@ func (a *assembler) tick(n int, p piece, now time.Time) {
 	switch {
 	case p.pass && a.bits > 0:
 		a.clock.add(8*int64(n), a.bits)
+		a.claimed = true
 	case p.pass:
 		a.clock.base += max(0, int64(now.Sub(a.ticked)))
 	case p.rate > 0:

@@ -238,3 +238,15 @@ func TestBurstBounds(t *testing.T) {
 		t.Errorf("a listener begins %d chunks back", n)
 	}
 }
+
+// Chunks cost more than their bytes: a title for every byte would fill the memory.
+func TestRingBoundsChunks(t *testing.T) {
+	r := newRing(Mount{}.withDefaults(new(Options)), func() {})
+	r.begin(1)
+	for range 100_000 {
+		r.publish(1, &chunk{data: []byte{0}, title: new(title)})
+	}
+	if n := len(r.chunks); n > 6000 || r.join() == nil {
+		t.Errorf("%d chunks are kept", n)
+	}
+}

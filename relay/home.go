@@ -156,6 +156,9 @@ func (s *source) sniffable() int {
 
 // codec is what the first audio is, in the words of assembler.codec; "" where it cannot be told.
 func (s *source) codec() string {
+	if s.file != nil {
+		return ""
+	}
 	b, _ := s.body.Peek(min(s.sniffable(), s.body.Buffered()))
 	split := formatOf(b, familyOf(s.info.ContentType), true)
 	for {

@@ -137,11 +137,16 @@ func (h *Hub) stopWaiting() {
 	h.rest()
 }
 
-// unneeded reports whether nobody listens, or is about to.
-func (h *Hub) unneeded() bool {
+// retire closes the hub if nobody listens, or is about to. Who has got it, but has not opened it yet, must ask for the
+// one that takes its place: nobody would end this one's listeners.
+func (h *Hub) retire() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.listeners) == 0 && h.waiting == 0 && h.up == nil
+	if len(h.listeners) > 0 || h.waiting > 0 || h.up != nil {
+		return false
+	}
+	h.closed = true
+	return true
 }
 
 // refusal is why nobody may join. The caller holds mu.

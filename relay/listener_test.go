@@ -29,7 +29,7 @@ func flood(t testing.TB, every time.Duration) *origin {
 // nobody else notices.
 func TestSlowListenerIsCut(t *testing.T) {
 	o := flood(t, 10*time.Millisecond)
-	h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}, Rewind: 20 * time.Second})
+	h := newRelay(t, Options{MaxAhead: time.Hour}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}, Rewind: 20 * time.Second})
 	open(t, h)
 	book := newBook()
 	quick := join(t, h, account(book, "quick"), 0)

@@ -52,7 +52,7 @@ func parseList(contentType string, b []byte) ([]string, *UpstreamError) {
 	var entries []string
 	switch {
 	case bytes.Contains(b, []byte("#EXT-X-")):
-		return nil, failed(IsHLS, errors.New("an HLS playlist; a stream of HLS is configured with hls: and not icy:"))
+		return nil, failed(IsHLS, errors.New("an HLS playlist; a stream of HLS is configured under hls: and not under icy"))
 	case strings.HasPrefix(begin, "[playlist]"):
 		entries = parsePLS(b)
 	case strings.Contains(begin, "<playlist"):

@@ -172,8 +172,7 @@ func TestPlaylistAsOrigin(t *testing.T) {
 
 // An origin that leads on and on is given up.
 func TestSearchIsBounded(t *testing.T) {
-	var o *origin
-	o = newOrigin(t, func(c net.Conn, n int) {
+	o := newOrigin(t, func(c net.Conn, n int) {
 		body := ""
 		for i := range maxEntries {
 			body += fmt.Sprintf("/%d/%d\n", n, i)

@@ -107,7 +107,7 @@ func opusStart(serial uint32, comments ...string) []byte {
 }
 
 // twenty is n packets of 20 ms: one frame each.
-func twenty(n int) [][]byte { return slices.Repeat([][]byte{{1<<3 | 0, 7, 7}}, n) }
+func twenty(n int) [][]byte { return slices.Repeat([][]byte{{1 << 3, 7, 7}}, n) }
 
 // The durations are ffprobe's: -show_entries stream=duration_ts,time_base; of Opus it counts the 312 samples in that a
 // decoder drops.

@@ -18,14 +18,18 @@ type reader struct {
 	home      *homing
 	deframer  *deframer
 	asm       *assembler
-	heard     time.Time // when the last byte came
+	began     time.Time
+	paced     int64     // where the media axis was then, had it kept up with the clock
+	heard     time.Time // when bytes last came
+	few       int       // that have come since, too few to tell
 	title     *title    // the last one announced
 	published bool
 }
 
 func newReader(u *upstream, s *source, home *homing, base int64) *reader {
 	now := time.Now()
-	r := &reader{up: u, source: s, home: home, deframer: newDeframer(s.interval), heard: now, title: u.hub.title.Load()}
+	r := &reader{up: u, source: s, home: home, deframer: newDeframer(s.interval), began: now, heard: now, title: u.hub.title.Load()}
+	r.paced = max(min(base, now.UnixNano()), base-int64(r.maxAhead())) // a clock that was set back does not hold it up
 	publish := func(c *chunk) {
 		r.published = true
 		u.publish(c, r.asm.codec)
@@ -36,6 +40,9 @@ func newReader(u *upstream, s *source, home *homing, base int64) *reader {
 	}
 	return r
 }
+
+// leastHeard is what an origin must send within Stall: fewer bytes are no audio, at no bitrate.
+const leastHeard = 128
 
 // run reads until the source ends, fails, has sent nothing for Stall or a preferred one takes over. What is whole then
 // is published.
@@ -53,21 +60,42 @@ func (r *reader) run() error {
 		n, err := r.source.body.Read(b)
 		now := time.Now()
 		if n > 0 {
-			r.heard = now
+			if r.few += n; r.few >= leastHeard {
+				r.heard, r.few = now, 0
+			}
 			r.received(n)
 			r.feed(b[:n], now)
 		}
 		r.asm.flushDue(now)
+		if err := r.pace(now); err != nil {
+			return err
+		}
 		if err != nil && !r.home.isReady() && !(errors.Is(err, os.ErrDeadlineExceeded) && now.Sub(r.heard) < r.stall()) {
 			return err
 		}
 	}
 }
 
+// pace waits where an origin sends faster than its audio plays, as a server of files does: listeners who read no faster
+// than they play would fall out of the ring. An encoder may run fast by a hundredth, for ever. A claimed bitrate may be
+// wrong, and paces nothing.
+func (r *reader) pace(now time.Time) error {
+	gone := now.Sub(r.began)
+	ahead := time.Duration(r.asm.clock.pos()-r.paced) - gone - gone/100
+	if ahead <= r.maxAhead() || r.asm.claimed {
+		return nil
+	}
+	err := r.idle(ahead - r.maxAhead())
+	r.heard = time.Now()
+	return err
+}
+
 func (r *reader) received(n int) {
 	r.up.hub.received.Add(int64(n))
 	r.up.hub.metrics.received(n)
 }
+
+func (r *reader) maxAhead() time.Duration { return r.up.hub.relay.opt.MaxAhead }
 
 func (r *reader) stall() time.Duration { return r.up.hub.mount.Stall }
 

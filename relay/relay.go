@@ -35,6 +35,7 @@ type Options struct {
 	HeaderTimeout  time.Duration // [15s] for the head of its answer and the first of its audio
 	Patience       time.Duration // [5m] that listeners wait for a source that is gone
 	StallTimeout   time.Duration // [10s] without a byte, after which a source is given up
+	MaxAhead       time.Duration // [1m] that a source's audio may be ahead of the clock before it is read no faster than it plays; more than any burst
 	ReturnFirst    time.Duration // [5s] after which an origin that is preferred to the present one is asked again
 	ReturnLast     time.Duration // [1m] between such attempts, in the end
 	WriteStall     time.Duration // [30s] that a listener may take for one write. He is cut after half as much again at the latest
@@ -55,6 +56,7 @@ func (o Options) withDefaults() Options {
 		{&o.HeaderTimeout, 15 * time.Second},
 		{&o.Patience, 5 * time.Minute},
 		{&o.StallTimeout, 10 * time.Second},
+		{&o.MaxAhead, time.Minute},
 		{&o.ReturnFirst, 5 * time.Second},
 		{&o.ReturnLast, time.Minute},
 		{&o.WriteStall, 30 * time.Second},
@@ -204,7 +206,7 @@ func (r *Relay) forgetIdle() {
 }
 
 func (r *Relay) forget(h *Hub) {
-	if h.mount.Transient && h.unneeded() {
+	if h.mount.Transient && h.retire() {
 		delete(r.hubs, h.mount.Key)
 		h.metrics.forget()
 	}

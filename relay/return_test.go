@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"net"
@@ -178,5 +179,24 @@ func TestReturnOfAnotherFormat(t *testing.T) {
 			q := join(t, h, account(newBook(), "b"), 0)
 			eventually(t, "the new audio", func() bool { b := q.received(); return len(b) > 4000 && bytes.Contains(tc.audio, b) })
 		})
+	}
+}
+
+// Who joins once a source of another codec is there does not begin with what the last one left.
+func TestNothingOfAnotherCodecIsLeft(t *testing.T) {
+	layer2, err := os.ReadFile("testdata/layer2.mp2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{"http://127.0.0.1:1/"}})
+	u := newUpstream(h, nil)
+	defer u.cancel()
+	h.up, h.end = u, time.Now().UnixNano()
+	now := time.Now().UnixNano()
+	u.publish(&chunk{data: mp3(1), start: now, end: now + 1, entry: true}, "mp3")
+	s := &source{body: bufio.NewReader(bytes.NewReader(layer2)), info: Info{ContentType: "audio/mpeg"}}
+	s.body.Peek(firstAudio)
+	if _, ok := u.adopt(candidate{source: s}); !ok || len(h.ring.chunks) != 0 {
+		t.Errorf("%v, %d chunks", ok, len(h.ring.chunks))
 	}
 }

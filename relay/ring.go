@@ -30,6 +30,7 @@ type ring struct {
 	burst     int64
 	burstTime int64         // ns; 0: the burst is in bytes
 	limit     int64         // bytes
+	most      int           // chunks: with a title for every frame they would take far more than their bytes
 	span      time.Duration // of media
 	nudge     func()        // wakes listeners before their turn when much has come at once
 
@@ -53,12 +54,13 @@ type ring struct {
 const (
 	fastest = 1_500_000 / 8 // bytes per second of what Rewind is sized for: sound that is not compressed
 	maxRing = 256 << 20
+	fewest  = 4096             // chunks that are kept in any case
 	slack   = 10 * time.Second // kept beyond Rewind, so that who begins at its far end is not at once too late
 )
 
 func newRing(m Mount, nudge func()) *ring {
 	limit := max(m.Burst*2, int64(m.Rewind.Seconds()*fastest))
-	return &ring{burst: m.Burst, burstTime: int64(m.BurstTime), limit: min(limit, maxRing), span: m.Rewind, nudge: nudge, tail: new(chunk)}
+	return &ring{burst: m.Burst, burstTime: int64(m.BurstTime), limit: min(limit, maxRing), most: fewest + int(2*m.Rewind/chunkAge), span: m.Rewind, nudge: nudge, tail: new(chunk)}
 }
 
 // begin empties nothing, but takes chunks of this run only from now on.
@@ -114,7 +116,7 @@ func (r *ring) evict() {
 		first := r.chunks[0]
 		left := r.bytes - int64(len(first.data))
 		old := r.tail.end-first.end > int64(r.span+slack) && left >= 2*r.burst && r.media-first.worth > 2*r.burstTime
-		if r.bytes <= r.limit && !old {
+		if r.bytes <= r.limit && len(r.chunks) <= r.most && !old {
 			break
 		}
 		r.bytes = left

@@ -41,6 +41,11 @@ func (s *source) close() {
 	s.raw.Close() // without TLS's goodbye, which could block
 }
 
+// untitled tells that it says no titles.
+func (s *source) untitled() bool {
+	return s.file != nil || s.interval == 0 && familyOf(s.info.ContentType) != ogg
+}
+
 // reply is what an origin has: audio, or where that is. One of the three is set.
 type reply struct {
 	source *source

@@ -18,6 +18,9 @@ type title struct {
 	said  string // UTF-8; instead of block, where it was said in the comments of Ogg: "artist - title"
 }
 
+// noTitle takes the last one off the players' displays.
+var noTitle = &title{block: append([]byte{1}, "StreamTitle='';\x00"...)}
+
 // unchanged is the block that says so.
 var unchanged = []byte{0}
 

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 )
@@ -50,5 +51,46 @@ func TestTitleText(t *testing.T) {
 	}
 	if got := (&title{said: "A - B"}).text(charsetOf("")); got != "A - B" {
 		t.Errorf("said: %q", got)
+	}
+}
+
+// A title is not said any longer once its source is gone and another says none: not the last one, nor the first there was.
+func TestNoTitleIsStale(t *testing.T) {
+	for _, spare := range []string{"file", "origin without titles"} {
+		t.Run(spare, func(t *testing.T) {
+			t.Parallel()
+			dies := make(chan struct{})
+			good := newOrigin(t, func(c net.Conn, n int) {
+				if n > 0 {
+					return
+				}
+				fmt.Fprintf(c, icecastHead, 4000)
+				c.Write(interleaved(mp3(40), 4000, map[int]string{0: "StreamTitle='first';", 1: "StreamTitle='second';"}))
+				until(c, dies)
+			})
+			other := station(t, 0, on(2, 40)).url("/")
+			if spare == "file" {
+				other = fileOf(t, "a.mp3", on(2, 40))
+			}
+			h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{good.url("/"), other}})
+			open(t, h)
+			p := join(t, h, account(newBook(), "a"), 4000)
+			eventually(t, "the first", p.has(39*frameBytes))
+			close(dies)
+			eventually(t, "the other", p.has(70*frameBytes))
+			_, blocks := untangle(t, p.received(), 4000)
+			var said []string
+			for _, b := range blocks {
+				if b.text != "" {
+					said = append(said, b.text)
+				}
+			}
+			if got := strings.Join(said, " "); got != "StreamTitle='first'; StreamTitle='second'; StreamTitle='';" {
+				t.Errorf("said: %s", got)
+			}
+			if s := h.Status(); s.Title != "" || len(s.Titles) != 2 {
+				t.Errorf("%+v", s)
+			}
+		})
 	}
 }

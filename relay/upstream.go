@@ -16,7 +16,8 @@ import (
 
 const (
 	firstRetry = 250 * time.Millisecond
-	lastRetry  = 15 * time.Second
+	soonRetry  = time.Second      // no less often while listeners still have something to hear, or have only just not
+	lastRetry  = 15 * time.Second // and never less often than that
 	goodRun    = 10 * time.Second // a run that lasts so long was no failed attempt
 )
 
@@ -32,11 +33,12 @@ type upstream struct {
 
 	// Owned by run.
 	last      *upstream
-	failures  int    // in a row
-	quiet     bool   // the failure has been logged
-	serving   int    // the origin of the present or last source; −1 before the first
-	codec     string // of the last chunk
-	fruitless bool   // the last run brought nothing but what had been relayed
+	failures  int       // in a row
+	failing   time.Time // when the first of them was
+	quiet     bool      // the failure has been logged
+	serving   int       // the origin of the present or last source; −1 before the first
+	codec     string    // of the last chunk
+	fruitless bool      // the last run brought nothing but what had been relayed
 
 	homeless int // attempts to return since an origin that is preferred has served well; run's, and homing's while that runs
 }
@@ -79,12 +81,12 @@ func (u *upstream) run() {
 func (u *upstream) serve(c candidate) (first int) {
 	for {
 		next, how := u.stream(c)
+		if how.lasted {
+			u.failures = 0
+		}
 		if next != nil {
 			c = *next
 			continue
-		}
-		if how.lasted {
-			u.failures = 0
 		}
 		if how.lasted && !how.stalled {
 			return 0
@@ -96,7 +98,7 @@ func (u *upstream) serve(c candidate) (first int) {
 // recover waits before the next attempt, but not after the first failure of a source that has others to stand in.
 func (u *upstream) recover() bool {
 	if u.failures == 0 && len(u.hub.mount.Origins) > 1 {
-		u.failures++
+		u.failed()
 		return u.ctx.Err() == nil
 	}
 	return u.pause()
@@ -154,11 +156,20 @@ func named(u *url.URL) string {
 	return name
 }
 
-// pause waits before the next attempt: longer each time, by chance half as long or not. false: not to go on.
+// pause waits before the next attempt: longer each time, but no longer than a tenth of the time that it has lasted, so
+// that a source that is back soon is found soon; by chance half as long or not. false: not to go on.
 func (u *upstream) pause() bool {
-	d := min(firstRetry<<min(u.failures, 10), lastRetry)
-	u.failures++
+	d := firstRetry << min(u.failures, 10)
+	u.failed()
+	d = min(d, max(soonRetry, time.Since(u.failing)/10), lastRetry)
 	return sleep(u.ctx, d/2+rand.N(d/2))
+}
+
+func (u *upstream) failed() {
+	if u.failures == 0 {
+		u.failing = time.Now()
+	}
+	u.failures++
 }
 
 // roundFailed notes that no origin serves the stream. It reports whether to try again.
@@ -257,11 +268,12 @@ func (u *upstream) adopt(c candidate) (base int64, ok bool) {
 		h.title.Store(nil)
 		h.opening.Store(nil)
 	}
+	u.turnTo(c.source.codec()) // where it can be told yet: who joins is not to begin with the old one
 	if len(h.listeners) == 0 && h.end < time.Now().Add(-h.mount.Rewind).UnixNano() {
 		u.replace() // nobody is to begin with audio of an hour ago
 	}
-	if c.source.file != nil {
-		h.title.Store(nil) // it says none, and the last one's is not its
+	if h.title.Load() != nil && c.source.untitled() {
+		h.title.Store(noTitle) // the last one's is not its
 	}
 	u.moved(c)
 	u.codec = ""
@@ -329,12 +341,18 @@ func (u *upstream) recode(codec string) {
 	if h.up != u || codec == "" {
 		return
 	}
-	if h.held != "" && h.held != codec {
+	u.turnTo(codec)
+	h.held = codec
+	h.codec.Store(&codec)
+}
+
+// turnTo lets go of what is held of another codec, and of those who listen to it. The caller holds the hub's mu.
+func (u *upstream) turnTo(codec string) {
+	h := u.hub
+	if codec != "" && h.held != "" && h.held != codec {
 		h.relay.opt.Log.Warn("the codec changed: listeners ended", "stream", h.mount.Key, "from", h.held, "to", codec, "listeners", len(h.listeners))
 		u.replace()
 	}
-	h.held = codec
-	h.codec.Store(&codec)
 }
 
 // announce notes the title that is on from now on.

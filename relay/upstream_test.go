@@ -115,7 +115,7 @@ func TestAlwaysOn(t *testing.T) {
 	}
 	close(first)
 	eventually(t, "the source again", func() bool { return h.Status().Received == 20*frameBytes })
-	if h.unneeded() {
+	if h.retire() {
 		t.Error("it may be forgotten")
 	}
 }
@@ -321,4 +321,39 @@ func TestCodecChangeWithinAType(t *testing.T) {
 			}
 		})
 	}
+}
+
+// One that sends a byte now and then is silent too.
+func TestTrickleIsAStall(t *testing.T) {
+	trickles := newOrigin(t, func(c net.Conn, _ int) {
+		fmt.Fprintf(c, icecastHead, 0)
+		c.Write(on(1, 20))
+		for next := on(1, 1); len(next) > 0; time.Sleep(20 * time.Millisecond) {
+			c.Write(next[:1])
+			next = next[1:]
+		}
+	})
+	h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{trickles.url("/"), station(t, 0, on(2, 20)).url("/")}, Stall: 300 * time.Millisecond})
+	open(t, h)
+	p := join(t, h, account(newBook(), "a"), 0)
+	eventually(t, "the second", p.has(40*frameBytes))
+	if heard := stations(t, p.received()); heard != "12" {
+		t.Errorf("heard %s", heard)
+	}
+}
+
+// A hub that has been forgotten takes nobody: nothing would end him.
+func TestForgottenHubTakesNobody(t *testing.T) {
+	r := newRelay(t, Options{})
+	m := Mount{Key: "k", Origins: []string{station(t, 0, mp3(20)).url("/")}, Transient: true}
+	h := r.Hub(m) // by one who opens it later
+	r.Forget(h)
+	if _, err := h.Open(context.Background()); !errors.Is(err, ErrClosed) {
+		t.Errorf("open: %v", err)
+	}
+	edge, _ := pair(t)
+	if err := h.Join(Join{Conn: edge, Account: account(newBook(), "a")}); !errors.Is(err, ErrClosed) {
+		t.Errorf("join: %v", err)
+	}
+	open(t, r.Hub(m))
 }
