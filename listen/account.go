@@ -35,6 +35,7 @@ type Account struct {
 type meter struct {
 	stream string
 	seq    uint64 // of the event that the open slice will become; 0: no slice is open
+	id     string // of that event; made when it is first asked for, as the journal asks twice a second
 	fromMS int64
 	timeMS int64
 	offset int64
@@ -183,7 +184,10 @@ func (a *Account) rewind(now time.Time, last bool, take func(Event) bool) {
 
 // event is the open slice as it stands. The caller holds mu.
 func (a *Account) event(m *meter) Event {
-	return Event{ID: a.book.eventID(m.seq), FromMS: m.fromMS, TimeMS: m.timeMS, Who: a.who, Stream: m.stream,
+	if m.id == "" {
+		m.id = a.book.eventID(m.seq)
+	}
+	return Event{ID: m.id, FromMS: m.fromMS, TimeMS: m.timeMS, Who: a.who, Stream: m.stream,
 		Bytes: m.bytes, MediaMS: m.media / int64(time.Millisecond), Offset: m.offset}
 }
 

@@ -150,6 +150,10 @@ func (t *Transfer) conclude(end ending, ended bool) {
 // settle credits what has left since the last time; done when nothing can follow. What cannot be told by the last time counts as
 // bytes, and as no time. The caller holds account.mu.
 func (t *Transfer) settle(now time.Time, last bool) (credited, done bool) {
+	if t.end == running && t.bytes == t.placed && t.bytes == t.written.Load() { // as every other time, of a live stream
+		t.seenMS = now.UnixMilli()
+		return false, false
+	}
 	left := t.left()
 	count, known := t.metered()
 	if known && !count {

@@ -36,8 +36,8 @@ type visitor struct {
 
 // enter opens the stream for a listener and lets him in, or puts that off where he may only be looking.
 func (p *Proxy) enter(r *http.Request, m *mount, who identity) (v *visitor, err error) {
-	v = &visitor{mount: m, hub: p.opt.Relay.Hub(m.relayMount())}
-	if v.info, err = v.hub.Open(r.Context()); err != nil {
+	v = &visitor{mount: m}
+	if v.hub, v.info, err = p.opt.Relay.Open(r.Context(), m.relayMount()); err != nil {
 		p.opt.Relay.Forget(v.hub)
 		return nil, noEntry(m, err)
 	}

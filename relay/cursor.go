@@ -1,9 +1,6 @@
 package relay
 
-import (
-	"math"
-	"sync/atomic"
-)
+import "math"
 
 // cursor is where a listener is in what he is sent, to the byte. It is a value: a copy of it looks ahead without moving it.
 type cursor struct {
@@ -12,10 +9,10 @@ type cursor struct {
 	rest  []byte // goes before that: of a preamble, or of a metadata block
 	fresh bool   // he has yet to begin: at a chunk with which a decoder can
 
-	metaInt  int                    // audio bytes between metadata blocks; 0: none
-	metaLeft int                    // until the next
-	title    *title                 // the last one sent
-	opening  *atomic.Pointer[title] // what is on where nothing has been said yet
+	metaInt  int    // audio bytes between metadata blocks; 0: none
+	metaLeft int    // until the next
+	title    *title // the last one sent
+	untold   *title // what is on where nothing has been said yet; stays the same until what was looked at has been sent
 }
 
 // No more than this is written at once, about.
@@ -85,8 +82,8 @@ func (c *cursor) step(limit int) []byte {
 
 func (c *cursor) block() []byte {
 	t := c.chunk.title
-	if t == nil && c.opening != nil {
-		t = c.opening.Load()
+	if t == nil {
+		t = c.untold
 	}
 	if t == nil || t == c.title || t.block == nil {
 		return unchanged
@@ -106,7 +103,11 @@ func (c *cursor) pos() int64 {
 	return c.chunk.start + int64(float64(c.chunk.end-c.chunk.start)*(float64(c.off)/float64(len(c.chunk.data))))
 }
 
-// waits reports whether something is there to be sent.
-func (c *cursor) waits() bool {
-	return len(c.rest) > 0 || c.off < len(c.chunk.data) || c.chunk.next.Load() != nil
+// waits reports whether something is there to be sent that ends no later than until.
+func (c *cursor) waits(until int64) bool {
+	if len(c.rest) > 0 || c.off < len(c.chunk.data) {
+		return true
+	}
+	next := c.chunk.next.Load()
+	return next != nil && next.end <= until
 }

@@ -24,10 +24,11 @@ func (w *writer) send(l *listener, now time.Time) listen.Reason {
 		w.pieces = pieces
 		all := len(l.pending) + size
 		if all == 0 {
-			l.since = time.Time{}
+			l.idle(now)
 			return ""
 		}
 		n, err := w.out.write(l.sock, pieces)
+		clear(pieces) // must not keep the ring's chunks alive
 		if n > 0 {
 			l.since = time.Time{}
 			l.sent(n, size, from, then)

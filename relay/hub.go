@@ -47,6 +47,7 @@ type Hub struct {
 	mu        sync.Mutex
 	closed    bool
 	listeners map[*listener]struct{}
+	looking   int // of listeners, those who may only be looking
 	peak      int // most listeners at once
 	waiting   int // in Open
 	state     State
@@ -149,12 +150,40 @@ func (h *Hub) retire() bool {
 	return true
 }
 
+// audience is how many listen; who only looks is not among them. The caller holds mu.
+func (h *Hub) audience() int { return len(h.listeners) - h.looking }
+
+// full is called with mu held.
+func (h *Hub) full() bool { return h.mount.MaxListeners > 0 && h.audience() >= h.mount.MaxListeners }
+
+// seat gives a listener a place whose trial is over, if there is one.
+func (h *Hub) seat(l *listener) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !l.looks {
+		return true
+	}
+	if h.full() {
+		return false
+	}
+	l.looks = false
+	h.looking--
+	h.counted()
+	return true
+}
+
+// counted tells how many listen. The caller holds mu.
+func (h *Hub) counted() {
+	h.peak = max(h.peak, h.audience())
+	h.metrics.setListeners(h.audience())
+}
+
 // refusal is why nobody may join. The caller holds mu.
 func (h *Hub) refusal() error {
 	if h.closed {
 		return ErrClosed
 	}
-	if h.mount.MaxListeners > 0 && len(h.listeners) >= h.mount.MaxListeners {
+	if h.full() {
 		return ErrFull
 	}
 	return nil

@@ -31,14 +31,31 @@ func (i *intro) first() *chunk {
 	if i.start == nil {
 		return nil
 	}
-	if codec := i.hub.codec.Load(); codec != nil && *codec != i.codec {
+	if format, fits := i.fits(); !fits {
 		i.other.Do(func() {
 			i.hub.relay.opt.Log.Warn("the intro is not played: it is of another format than the stream", "stream", i.hub.mount.Key,
-				"intro", i.codec, "format", *codec)
+				"intro", i.codec, "format", format)
 		})
 		return nil
 	}
 	return i.start
+}
+
+// fits tells whether the stream is of the intro's format: by its frames, or by its type for who joins before there are any.
+func (i *intro) fits() (format string, fits bool) {
+	if codec := i.hub.codec.Load(); codec != nil {
+		return *codec, *codec == i.codec
+	}
+	own := ogg
+	switch i.codec {
+	case "mp3", "mpeg":
+		own = mpeg
+	case "aac":
+		own = aac
+	}
+	info, _ := i.hub.Peek()
+	f := familyOf(info.ContentType)
+	return info.ContentType, f == own || f != mpeg && f != aac && f != ogg
 }
 
 func (i *intro) read() {
@@ -62,6 +79,9 @@ func readIntro(path string) ([]byte, error) {
 	}
 	return io.ReadAll(io.LimitReader(f, maxIntro))
 }
+
+// beforeAllTime is where on the media axis only intros lie, ns: it counts from 1970.
+const beforeAllTime = int64(365 * 24 * time.Hour)
 
 // cut makes chunks of it. On the media axis they lie before all time, so that they are worth once what they last, however often a session
 // hears them.

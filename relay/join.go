@@ -45,15 +45,18 @@ func (h *Hub) Join(j Join) error {
 	if j.Conn == nil || j.Account == nil && j.Admit == nil {
 		return errors.New("join without a connection, or without an account")
 	}
-	l := newListener(h, j)
-	h.mu.Lock()
+	l, intro := newListener(h, j), h.intro.first()
+	h.mu.Lock() // under which the ring is emptied
 	defer h.mu.Unlock()
-	if err := h.refusal(); err != nil {
+	if err := h.refusal(); err != nil && !(l.looks && err == ErrFull) { // who only looks needs no place
 		return err
 	}
+	l.place0(j.From, intro)
 	h.listeners[l] = struct{}{}
-	h.peak = max(h.peak, len(h.listeners))
-	h.metrics.setListeners(len(h.listeners))
+	if l.looks {
+		h.looking++
+	}
+	h.counted()
 	h.start()
 	if !l.direct {
 		h.relay.running.Go(l.run)
@@ -64,7 +67,7 @@ func (h *Hub) Join(j Join) error {
 
 func newListener(h *Hub, j Join) *listener {
 	l := &listener{hub: h, conn: j.Conn, sock: socketOf(j.Conn), writer: h.relay.writer(), onLeave: j.OnLeave, joined: time.Now(),
-		cursor: cursor{metaInt: max(0, j.MetaInt), metaLeft: max(0, j.MetaInt), opening: &h.opening}}
+		cursor: cursor{metaInt: max(0, j.MetaInt), metaLeft: max(0, j.MetaInt)}}
 	l.place.pace = nowhere
 	if len(j.Pending) > 0 {
 		l.pending = j.Pending
@@ -76,18 +79,20 @@ func newListener(h *Hub, j Join) *listener {
 	if j.Account != nil {
 		l.account.Store(j.Account)
 	} else {
-		l.trial = &trial{until: l.joined.Add(trialTime), admit: j.Admit}
+		l.looks, l.trial = true, &trial{until: l.joined.Add(trialTime), admit: j.Admit}
 	}
 	if _, l.direct = j.Conn.(*net.TCPConn); !l.direct || l.sock == nil || !pollable {
 		l.direct, l.wake, l.let = false, make(chan struct{}, 1), make(chan struct{})
 	}
-	l.place0(j.From)
 	return l
 }
 
-// place0 is where the listener begins.
-func (l *listener) place0(p Place) {
-	switch intro := l.hub.intro.first(); {
+// place0 is where the listener begins. The caller holds the hub's mu.
+func (l *listener) place0(p Place, intro *chunk) {
+	if p.at != nil && !l.hub.ring.holds(p.at) {
+		p = l.hub.Seek(p.Behind) // what he was to begin with was forgotten while he was let in
+	}
+	switch {
 	case p.at != nil:
 		l.lag, l.meter.offset = p.lag, p.Behind
 		l.begin(p.at)
@@ -104,7 +109,10 @@ func (h *Hub) left(l *listener, reason listen.Reason) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.listeners, l)
-	h.metrics.setListeners(len(h.listeners))
+	if l.looks {
+		h.looking--
+	}
+	h.counted()
 	if reason != listen.Left {
 		h.relay.opt.Metrics.cut(reason)
 	}

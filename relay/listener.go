@@ -23,6 +23,7 @@ type listener struct {
 	let     chan struct{} // closed when the writer has let go of him; nil if direct
 
 	account atomic.Pointer[listen.Account] // nil while he is on trial
+	looks   bool                           // he has no place yet; guarded by the hub's mu
 	served  atomic.Bool                    // the goroutine is done
 
 	// Owned by the writer.
@@ -37,13 +38,17 @@ type listener struct {
 	since   time.Time // he has taken nothing since then; zero: he takes what there is
 	trial   *trial    // nil: he is a listener from the first byte, or has become one
 
+	until  atomic.Int64                  // where what he still gets ends, if only the source is gone; ns on the media axis. Set before reason
 	reason atomic.Pointer[listen.Reason] // he is to leave
-	cut    atomic.Bool                   // and at once
+	cut    atomic.Bool                   // and at once. Set after reason
 }
 
 // end makes the listener leave, even out of a write; but if only the source is gone he still gets what there is of it.
 // The first reason stands.
 func (l *listener) end(reason listen.Reason) {
+	if reason == listen.SourceGone {
+		l.until.CompareAndSwap(0, l.hub.ring.end())
+	}
 	l.reason.CompareAndSwap(nil, &reason)
 	if reason != listen.SourceGone {
 		l.cut.Store(true)
@@ -56,15 +61,17 @@ func (l *listener) end(reason listen.Reason) {
 
 // over is why nothing more is to be sent to him; "" if he listens on.
 func (l *listener) over() listen.Reason {
+	// The reason comes last: it stands before he is cut, and before the ring is emptied under him.
+	oldest, cut := l.hub.ring.oldest.Load(), l.cut.Load()
 	ended := l.reason.Load()
-	if l.cut.Load() {
+	if cut {
 		return *ended
 	}
 	next := l.cursor.chunk.next.Load()
 	switch {
-	case ended == nil && !l.intro && next != nil && next.seq < l.hub.ring.oldest.Load():
+	case ended == nil && !l.intro && next != nil && next.seq < oldest:
 		return listen.Slow
-	case ended != nil && l.pending == nil && !l.cursor.waits():
+	case ended != nil && l.pending == nil && !l.cursor.waits(l.until.Load()) && l.sock.unsent() == 0:
 		return *ended
 	case !l.since.IsZero() && time.Since(l.since) > l.hub.relay.opt.WriteStall:
 		return listen.Stalled
@@ -74,17 +81,40 @@ func (l *listener) over() listen.Reason {
 
 // horizon is how far he may be sent now, ns on the media axis.
 func (l *listener) horizon(now time.Time) int64 {
-	if l.lag == 0 || l.intro {
+	if l.intro {
 		return always
 	}
-	return l.hub.ring.liveAt(now) - l.lag
+	far := int64(always)
+	if l.lag > 0 {
+		far = l.hub.ring.liveAt(now) - l.lag
+	}
+	if l.reason.Load() != nil {
+		far = min(far, l.until.Load())
+	}
+	return far
+}
+
+// idle notes that there is nothing to send. Who only waits until the kernel has sent the last of it has no longer for that than for a write.
+func (l *listener) idle(now time.Time) {
+	switch {
+	case l.reason.Load() == nil || l.cursor.waits(l.until.Load()):
+		l.since = time.Time{}
+	case l.since.IsZero():
+		l.since = now
+	}
 }
 
 // look is what is to be written next, after pending, and where the cursor will be then.
 func (l *listener) look(dst [][]byte, now time.Time) (pieces [][]byte, n int, from int64, then cursor) {
-	if l.intro && !l.cursor.waits() {
-		l.intro = false
-		l.begin(l.hub.ring.join())
+	if l.intro && !l.cursor.waits(always) {
+		// Who is ended meanwhile has no place in the ring: it may hold another stream by now.
+		if at := l.hub.ring.join(); l.reason.Load() == nil {
+			l.intro = false
+			l.begin(at)
+		}
+	}
+	if l.cursor.untold = l.hub.opening.Load(); l.intro {
+		l.cursor.untold = l.hub.title.Load()
 	}
 	then = l.cursor
 	pieces, n, from = then.walk(dst, batchBytes, l.horizon(now))
@@ -125,6 +155,7 @@ func (l *listener) leave(reason listen.Reason) {
 	if l.sock == nil {
 		l.conn.Close() // a stream of a connection that goes on: what was written of it leaves
 	}
+	l.await()
 	had := l.meter.finish()
 	l.conn.Close()
 	l.hub.left(l, reason)

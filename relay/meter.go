@@ -20,7 +20,7 @@ type meter struct {
 	written atomic.Int64 // body bytes handed to the connection
 	media   atomic.Int64 // ns, that they are worth
 	pos     atomic.Int64 // where the media stands
-	begun   int64        // where it began, while there is no account
+	looked  []stretch    // all of that, while there is no account
 	now     *tally       // nil until the first audio
 	before  []*tally     // not known to have left in whole yet
 	past    int64        // bytes of those that have
@@ -35,15 +35,21 @@ type tally struct {
 	end      atomic.Int64 // written when it ended; −1 while it is the present one
 }
 
+// stretch is bytes that were written of media without a gap, ns on the axis.
+type stretch struct{ bytes, from, to int64 }
+
 // wrote counts n bytes, the first of which is at the media position from, and after which the media stands at to.
 func (m *meter) wrote(n, from, to int64) {
 	switch {
 	case m.account == nil:
-		if m.written.Load() == 0 || m.pos.Load() != from {
-			m.begun = from
+		if end := len(m.looked) - 1; end >= 0 && m.looked[end].to == from {
+			m.looked[end].bytes += n
+			m.looked[end].to = to
+		} else {
+			m.looked = append(m.looked, stretch{n, from, to})
 		}
 	case m.now == nil || m.pos.Load() != from:
-		m.open(from)
+		m.open(from, m.written.Load())
 	}
 	m.written.Add(n)
 	m.media.Add(to - from)
@@ -61,16 +67,19 @@ func (t *tally) wrote(n, to int64) {
 // charge names the account, to which all that was written so far is charged too.
 func (m *meter) charge(a *listen.Account) {
 	m.account = a
-	if n := m.written.Load(); n > 0 {
-		m.open(m.begun)
-		m.now.wrote(n, m.pos.Load())
+	n := int64(0)
+	for _, s := range m.looked {
+		m.open(s.from, n)
+		m.now.wrote(s.bytes, s.to)
+		n += s.bytes
 	}
+	m.looked = nil
 }
 
-// open makes sure that what is written next is metered from media position pos on.
-func (m *meter) open(pos int64) {
+// open makes sure that what is written after the first n bytes is metered from media position pos on.
+func (m *meter) open(pos, n int64) {
 	if m.now != nil {
-		m.now.end.Store(m.written.Load())
+		m.now.end.Store(n)
 		m.now.transfer.Finish(false)
 		m.before = append(m.settled(), m.now)
 	}

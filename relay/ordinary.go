@@ -83,8 +83,10 @@ func (l *listener) write(now time.Time) (more bool, reason listen.Reason) {
 	j.pieces = pieces[:0]
 	if len(j.all) == 0 {
 		joints.Put(j)
+		l.idle(now)
 		return false, ""
 	}
+	l.since = time.Time{}
 	n, err := l.conn.Write(j.all)
 	l.sent(n, size, from, then)
 	if err == nil {

@@ -181,6 +181,17 @@ func (r *Relay) Hub(m Mount) *Hub {
 	return h
 }
 
+// Open is the hub of a mount, open: Hub and [Hub.Open] in one, also where the hub is forgotten between the two.
+func (r *Relay) Open(ctx context.Context, m Mount) (*Hub, Info, error) {
+	for {
+		h := r.Hub(m)
+		info, err := h.Open(ctx)
+		if known, ok := r.Find(m.Key); err != ErrClosed || ok && known == h {
+			return h, info, err
+		}
+	}
+}
+
 // Find is the hub of a mount that was asked for before.
 func (r *Relay) Find(key string) (*Hub, bool) {
 	r.mu.Lock()

@@ -75,7 +75,7 @@ func (r *ring) reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.run = 0
-	r.chunks, r.bytes, r.tail = nil, 0, new(chunk)
+	r.chunks, r.bytes, r.tail = nil, 0, &chunk{start: r.tail.end, end: r.tail.end} // who hears the rest goes by its time
 	r.oldest.Store(r.seq + 1)
 }
 
@@ -100,7 +100,7 @@ func (r *ring) publish(run uint64, c *chunk) {
 
 // look has all listeners woken when so much has come within a second that it may be gone again before their turn.
 func (r *ring) look(now time.Time) {
-	flood := r.total-r.since.total > r.limit/4 || r.media-r.since.media > int64(r.span)/4
+	flood := r.total-r.since.total > r.limit/4 || r.media-r.since.media > int64(r.span+slack)/4
 	if !flood && now.Sub(r.since.at) < time.Second {
 		return
 	}
@@ -156,6 +156,21 @@ func (r *ring) before(first int) *chunk {
 	start := new(chunk)
 	start.next.Store(r.chunks[first])
 	return start
+}
+
+// holds reports whether what comes after a cursor's place, or is to come, is what the ring holds.
+func (r *ring) holds(at *chunk) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := at.next.Load()
+	return at == r.tail || next != nil && next.seq >= r.oldest.Load()
+}
+
+// end is where the media stands, ns on the axis.
+func (r *ring) end() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tail.end
 }
 
 // held is how much media and how many bytes there are. The caller holds mu.

@@ -2,6 +2,8 @@ package relay
 
 import (
 	"bytes"
+	"fmt"
+	"net"
 	"os"
 	"testing"
 	"time"
@@ -124,6 +126,36 @@ func TestIntro(t *testing.T) {
 		want := framesTime(len(tc.heard)/frameBytes) + framesTime(100)
 		if s := a.Snapshot(); s.Bytes != 2*int64(len(tc.heard)+len(audio)) || (s.Media-want).Abs() > time.Millisecond {
 			t.Errorf("%s: %d bytes, %v of media, and not %v", tc.path, s.Bytes, s.Media, want)
+		}
+	}
+}
+
+// TestIntroOfFirstListener is of one who joins before a frame of the stream has come: its type tells whether the intro fits.
+func TestIntroOfFirstListener(t *testing.T) {
+	for _, tc := range []struct {
+		intro string
+		heard []byte
+	}{
+		{fileOf(t, "intro.mp3", on(8, 30)), on(8, 30)},
+		{fileOf(t, "intro.aac", adts(30)), nil},
+	} {
+		more := make(chan struct{})
+		audio := mp3(100)
+		o := newOrigin(t, func(c net.Conn, _ int) {
+			fmt.Fprintf(c, icecastHead, 0)
+			c.Write(audio[:100])
+			until(c, more)
+			c.Write(audio[100:])
+			untilClosed(c)
+		})
+		h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}, Intro: tc.intro})
+		open(t, h)
+		p := join(t, h, account(newBook(), "a"), 0)
+		close(more)
+		eventually(t, "all of it", p.has(len(tc.heard)+len(audio)))
+		p.leave(t)
+		if !bytes.Equal(p.received(), append(bytes.Clone(tc.heard), audio...)) {
+			t.Errorf("%s: %d bytes are not the intro and the stream", tc.intro, len(p.received()))
 		}
 	}
 }

@@ -50,7 +50,7 @@ const recentTitles = 20
 func (h *Hub) Status() Status {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := Status{Key: h.mount.Key, Path: h.mount.Path, State: h.state, Since: h.since, Listeners: len(h.listeners),
+	s := Status{Key: h.mount.Key, Path: h.mount.Path, State: h.state, Since: h.since, Listeners: h.audience(),
 		Connected: h.connected, Origin: h.origin, Peak: h.peak, Title: h.title.Load().text(h.charset), Titles: slices.Clone(h.titles),
 		Received: h.received.Load(), Info: h.info, ContentType: h.info.ContentType}
 	h.ring.mu.Lock()
@@ -83,10 +83,10 @@ func (h *Hub) Listening(f func(Listening) bool) {
 	}
 }
 
-// behind is how far a listener is behind live.
+// behind is how far a listener is behind live; 0 in the intro.
 func (h *Hub) behind(l *listener) time.Duration {
 	pos := l.meter.pos.Load()
-	if pos == 0 {
+	if pos < beforeAllTime {
 		return 0
 	}
 	return max(0, time.Duration(h.ring.liveAt(time.Now())-pos))

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ type trial struct {
 	until time.Time
 	admit func() (*listen.Account, error)
 	asked bool
+	done  chan struct{} // closed when admit has answered; set when it is asked
 
 	account atomic.Pointer[listen.Account] // what admit has answered
 }
@@ -27,22 +29,59 @@ func (l *listener) confirm(now time.Time) {
 		return
 	}
 	if a := t.account.Load(); a != nil {
-		l.trial = nil
-		l.account.Store(a)
-		l.meter.charge(a)
+		l.admitted(a)
 		return
 	}
 	if t.asked {
 		return
 	}
-	t.asked = true
+	t.asked, t.done = true, make(chan struct{})
 	l.hub.relay.running.Go(func() { // whoever admits may have to wait
-		a, err := t.admit()
-		if err != nil {
+		defer close(t.done)
+		if a := l.ask(t); a != nil {
+			t.account.Store(a)
+			l.writer.call(l)
+		} else {
 			l.end(listen.Refused)
-			return
 		}
-		t.account.Store(a)
-		l.writer.call(l)
 	})
+}
+
+func (l *listener) admitted(a *listen.Account) {
+	l.trial = nil
+	l.account.Store(a)
+	l.meter.charge(a)
+}
+
+// ask is nil if he may not listen. It is called outside of any request, where a panic would end the process.
+func (l *listener) ask(t *trial) (a *listen.Account) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.hub.relay.opt.Log.Error("admission of a listener panicked: he is cut", "stream", l.hub.mount.Key, "panic", p,
+				"stack", string(debug.Stack()))
+			a = nil
+		}
+	}()
+	if !l.hub.seat(l) {
+		return nil
+	}
+	a, err := t.admit()
+	if err != nil {
+		return nil
+	}
+	return a
+}
+
+// await waits for the answer for one who leaves while it is asked for: he was there when his trial was over. What has not been sent is known
+// by then, and the connection is closed.
+func (l *listener) await() {
+	t := l.trial
+	if t == nil || !t.asked {
+		return
+	}
+	l.conn.Close()
+	<-t.done
+	if a := t.account.Load(); a != nil {
+		l.admitted(a)
+	}
 }

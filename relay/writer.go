@@ -180,7 +180,7 @@ func (w *writer) woken(l *listener, left bool, now time.Time) {
 		l.end(listen.Left) // is visited for that
 		return
 	}
-	if !l.since.IsZero() && l.direct {
+	if l.direct && !l.since.IsZero() {
 		w.visit(l, now)
 	}
 }

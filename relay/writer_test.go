@@ -21,12 +21,12 @@ func radio(t testing.TB, rate float64, interval int) *origin {
 		fmt.Fprintf(c, icecastHead, interval)
 		const n = 3000
 		audio := mp3(n)
-		titles := make(map[int]string)
-		for i := range n * frameBytes / max(1, interval) {
-			titles[i] = fmt.Sprintf("StreamTitle='It''s %d';", i/2) // an apostrophe needs no escape
-		}
 		body := audio
 		if interval > 0 {
+			titles := make(map[int]string)
+			for i := range n * frameBytes / interval {
+				titles[i] = fmt.Sprintf("StreamTitle='It''s %d';", i/2) // an apostrophe needs no escape
+			}
 			body = interleaved(audio, interval, titles)
 		}
 		perFrame := float64(len(body)) / n
