@@ -30,6 +30,7 @@ func idle(r *Relay) *listener {
 
 // TestEndsWhileLookedAt: whoever is ended at the very moment at which a writer looks at him ends for that reason, and for no other.
 func TestEndsWhileLookedAt(t *testing.T) {
+	t.Parallel()
 	r := New(Options{})
 	for _, tc := range []struct {
 		reason, other listen.Reason

@@ -31,6 +31,7 @@ var oldTag = append([]byte("TAG"), bytes.Repeat([]byte{0xff}, 125)...)
 
 // A file is sent over and over, frames and nothing else, at the pace of its own time and a little ahead.
 func TestFileInALoop(t *testing.T) {
+	t.Parallel()
 	path := fileOf(t, "off-air.mp3", id3(4000), id3(40), []byte("padding"), mp3(30), mp3(1)[:200], oldTag)
 	h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{"http://127.0.0.1:1/", path}, Burst: 1 << 20})
 	began := time.Now()
@@ -250,6 +251,7 @@ func TestOggFile(t *testing.T) {
 
 // An Ogg file has a pace too. Those here last two seconds each.
 func TestOggFilePace(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"vorbis.ogg", "opus.ogg", "flac.ogg"} {
 		all, err := os.ReadFile("testdata/" + name)
 		if err != nil {

@@ -62,6 +62,7 @@ func TestJoinsWhenTheRingIsEmptied(t *testing.T) {
 
 // TestTrialEndsWhileAskedFor: who leaves between the end of his trial and the answer was there, and is charged with what he had.
 func TestTrialEndsWhileAskedFor(t *testing.T) {
+	t.Parallel()
 	o := radio(t, 1, 0)
 	h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}})
 	open(t, h)
@@ -107,6 +108,7 @@ func TestTrialOverGap(t *testing.T) {
 
 // TestAdmitPanics ends who was to be admitted, and not the process.
 func TestAdmitPanics(t *testing.T) {
+	t.Parallel()
 	o := radio(t, 1, 0)
 	h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}})
 	open(t, h)
@@ -155,6 +157,7 @@ func TestOpenWhileForgotten(t *testing.T) {
 
 // TestLooksTakeNoPlace: who only looks is in no count, and has no place until his trial is over; then he has one, or goes.
 func TestLooksTakeNoPlace(t *testing.T) {
+	t.Parallel()
 	o := radio(t, 1, 0)
 	h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}, MaxListeners: 1})
 	open(t, h)

@@ -28,6 +28,7 @@ func flood(t testing.TB, every time.Duration) *origin {
 // A listener who does not read is cut because he has fallen out of the ring; he is charged with what left the edge, and
 // nobody else notices.
 func TestSlowListenerIsCut(t *testing.T) {
+	t.Parallel()
 	o := flood(t, 10*time.Millisecond)
 	h := newRelay(t, Options{MaxAhead: time.Hour}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}, Rewind: 20 * time.Second})
 	open(t, h)
@@ -76,6 +77,7 @@ func checkWhole(t *testing.T, b []byte) {
 }
 
 func TestStalledListenerIsCut(t *testing.T) {
+	t.Parallel()
 	o := flood(t, 50*time.Millisecond)
 	h := newRelay(t, Options{WriteStall: 300 * time.Millisecond}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}})
 	open(t, h)

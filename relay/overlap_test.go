@@ -268,6 +268,7 @@ func BenchmarkOverlap(b *testing.B) {
 
 // An origin that sends its burst again to an edge that reconnects: who listens hears it once, and is charged once.
 func TestBurstAfterReconnectIsHeardOnce(t *testing.T) {
+	t.Parallel()
 	audio := mp3(400)
 	ends := make(chan struct{})
 	o := newOrigin(t, func(c net.Conn, n int) {

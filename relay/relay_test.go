@@ -21,6 +21,7 @@ import (
 // What a listener receives is the source's audio from a frame on, nothing added, nothing missing, and his account
 // says as much: bytes and media time.
 func TestAudioPassesFromAFrameOn(t *testing.T) {
+	t.Parallel()
 	const frames = 150
 	audio := mp3(frames)
 	o := station(t, 1000, interleaved(audio[100:], 1000, map[int]string{0: "StreamTitle='A';"})) // 317 bytes of the first frame: dropped
@@ -49,6 +50,7 @@ func TestAudioPassesFromAFrameOn(t *testing.T) {
 
 // A listener with metadata has a phase of his own, and titles stand where they came.
 func TestMetadata(t *testing.T) {
+	t.Parallel()
 	long := "StreamTitle='" + strings.Repeat("x", 4080-15) + "';"
 	titles := map[int]string{0: "StreamTitle='Rock 'n' Roll - Don't';StreamUrl='';", 40: long, 60: "StreamTitle='Caf\xe9 \x96 Blue';"}
 	audio := mp3(200)
@@ -123,6 +125,7 @@ func TestTitleOfTheListenersPosition(t *testing.T) {
 }
 
 func TestOneSourceForManyListenersAndLinger(t *testing.T) {
+	t.Parallel()
 	reg := prometheus.NewRegistry()
 	o := station(t, 16000, interleaved(mp3(100), 16000, nil))
 	h := newRelay(t, Options{Metrics: NewMetrics(reg), Linger: 300 * time.Millisecond}).Hub(Mount{Key: "kpcc", Origins: []string{o.url("/kpcc.mp3")}})
@@ -215,6 +218,7 @@ func TestReconnect(t *testing.T) {
 
 // The gap between two runs is wider than the audio of the first: two transfers, nothing between counted.
 func TestGapIsNotHeard(t *testing.T) {
+	t.Parallel()
 	audio := mp3(30)
 	ends, again := make(chan struct{}), make(chan struct{})
 	o := newOrigin(t, func(c net.Conn, n int) {
@@ -245,6 +249,7 @@ func TestGapIsNotHeard(t *testing.T) {
 
 // While the source is away, those who listen wait for it, and those who come are told.
 func TestSourceAwayForAWhile(t *testing.T) {
+	t.Parallel()
 	var down atomic.Bool
 	ends := make(chan struct{})
 	o := newOrigin(t, func(c net.Conn, n int) {

@@ -14,6 +14,7 @@ const second = frameBytes * frameRate / frameSamples
 
 // TestSeek begins in the past of a minute that came at once.
 func TestSeek(t *testing.T) {
+	t.Parallel()
 	frames := int(time.Minute / framesTime(1))
 	audio := mp3(frames)
 	o := station(t, 0, audio)
@@ -86,6 +87,7 @@ func TestBurstTime(t *testing.T) {
 
 // TestIntro is heard first and is worth what it lasts; what is no audio, or too much of it, is not played.
 func TestIntro(t *testing.T) {
+	t.Parallel()
 	intro := mp3(40)
 	for i := range intro { // not what the stream has
 		if intro[i] == 0x55 {
@@ -132,6 +134,7 @@ func TestIntro(t *testing.T) {
 
 // TestIntroOfFirstListener is of one who joins before a frame of the stream has come: its type tells whether the intro fits.
 func TestIntroOfFirstListener(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		intro string
 		heard []byte

@@ -205,6 +205,7 @@ func TestOtherFormats(t *testing.T) {
 }
 
 func TestTLSSourceAndListener(t *testing.T) {
+	t.Parallel()
 	cert, roots := selfSigned(t)
 	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
 	if err != nil {

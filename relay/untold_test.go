@@ -41,6 +41,7 @@ func TestTitleComesInTheMiddle(t *testing.T) {
 
 // TestUntold: what nobody has said the title of has the one that is said first; but an intro has the present one, and a file none.
 func TestUntold(t *testing.T) {
+	t.Parallel()
 	file := fileOf(t, "off-air.mp3", on(9, 400))
 	intro := fileOf(t, "intro.mp3", on(8, 40))
 	more, dies := make(chan struct{}), make(chan struct{})

@@ -122,6 +122,7 @@ func TestAlwaysOn(t *testing.T) {
 
 // After a long loss nobody begins with what was on before it.
 func TestOldAudioIsForgotten(t *testing.T) {
+	t.Parallel()
 	again := make(chan struct{})
 	o := newOrigin(t, func(c net.Conn, n int) {
 		if n == 1 {
@@ -203,6 +204,7 @@ func TestPatience(t *testing.T) {
 
 // Patience is not used up while there is audio, nor is it for somebody else.
 func TestPatienceIsEachTimeItsOwn(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t, func(c net.Conn, _ int) {
 		fmt.Fprintf(c, icecastHead, 0)
 		airs(c, 1, nil)
@@ -325,6 +327,7 @@ func TestCodecChangeWithinAType(t *testing.T) {
 
 // One that sends a byte now and then is silent too.
 func TestTrickleIsAStall(t *testing.T) {
+	t.Parallel()
 	trickles := newOrigin(t, func(c net.Conn, _ int) {
 		fmt.Fprintf(c, icecastHead, 0)
 		c.Write(on(1, 20))

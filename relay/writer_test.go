@@ -74,6 +74,7 @@ func sip(c net.Conn, n int, pause time.Duration) (body []byte) {
 // TestSips: whoever reads in fits and starts from small buffers has what everybody has, with the metadata in its place, whether the relay
 // writes to his socket itself or not, and pays for what he had.
 func TestSips(t *testing.T) {
+	t.Parallel()
 	o := radio(t, 20, 4000)
 	h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}, Rewind: 10 * time.Minute})
 	open(t, h)
@@ -161,6 +162,7 @@ func secured(t *testing.T, edge, far net.Conn) (ours, theirs net.Conn) {
 
 // TestNobodyWaits: while some take nothing at all, all others are sent to as if those were not there.
 func TestNobodyWaits(t *testing.T) {
+	t.Parallel()
 	o := radio(t, 1, 0)
 	h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}})
 	open(t, h)
@@ -190,6 +192,7 @@ func TestNobodyWaits(t *testing.T) {
 
 // TestTrial: who looks and leaves was never there; who stays was, from his first byte.
 func TestTrial(t *testing.T) {
+	t.Parallel()
 	o := radio(t, 1, 0)
 	h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}})
 	open(t, h)
