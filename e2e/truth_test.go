@@ -12,7 +12,7 @@ import (
 )
 
 // truthTimes make a session end while the test waits. The proportions are not the defaults': a session may be short.
-const truthTimes = "{slice: 1s, idle: 3s, minimum: 1s}"
+const truthTimes = "{slice: 1s, idle: 5s, minimum: 1s}"
 
 // story is one listener and what the books must say of him besides what he received.
 type story struct {
