@@ -43,9 +43,7 @@ func TestStorm(t *testing.T) {
 }
 
 func needIcecast(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes some seconds")
-	}
+	t.Helper()
 	if _, err := exec.LookPath("icecast2"); err != nil {
 		t.Fatal(errNoIcecast)
 	}

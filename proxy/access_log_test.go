@@ -173,9 +173,6 @@ func TestAccessLogClosed(t *testing.T) {
 
 // A disk that is full is warned of once; lines are counted; nothing stops.
 func TestAccessLogDiskFull(t *testing.T) {
-	if _, err := os.Stat("/dev/full"); err != nil {
-		t.Skip("no /dev/full")
-	}
 	var out bytes.Buffer
 	reg := prometheus.NewRegistry()
 	l, err := OpenAccessLog("/dev/full", slog.New(slog.NewTextHandler(&out, nil)), NewMetrics(reg))

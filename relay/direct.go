@@ -7,8 +7,8 @@ import (
 	"earshot/listen"
 )
 
-// errAgain says that a socket takes no more for now.
-var errAgain = errors.New("the socket takes no more for now")
+// errAgain says that a socket takes no more at present; the poll tells when it does again.
+var errAgain = errors.New("the socket takes no more at present")
 
 // send writes to a listener's socket what there is, as far as it takes it without waiting. The answer is why he is to leave, or "".
 func (w *writer) send(l *listener, now time.Time) listen.Reason {

@@ -48,10 +48,10 @@ func (h *Hub) Join(j Join) error {
 	l, intro := newListener(h, j), h.intro.first()
 	h.mu.Lock() // under which the ring is emptied
 	defer h.mu.Unlock()
-	if err := h.refusal(); err != nil && !(l.looks && err == ErrFull) { // who only looks needs no place
+	if err := h.refusal(); err != nil {
 		return err
 	}
-	l.place0(j.From, intro)
+	l.startAt(j.From, intro)
 	h.listeners[l] = struct{}{}
 	if l.looks {
 		h.looking++
@@ -87,8 +87,8 @@ func newListener(h *Hub, j Join) *listener {
 	return l
 }
 
-// place0 is where the listener begins. The caller holds the hub's mu.
-func (l *listener) place0(p Place, intro *chunk) {
+// startAt is where the listener begins. The caller holds the hub's mu.
+func (l *listener) startAt(p Place, intro *chunk) {
 	if p.at != nil && !l.hub.ring.holds(p.at) {
 		p = l.hub.Seek(p.Behind) // what he was to begin with was forgotten while he was let in
 	}
