@@ -32,34 +32,6 @@ func New(opt Options) *Gate {
 	return &Gate{table: opt.Table, rate: newRates(opt.NewPerAddress), metrics: opt.Metrics}
 }
 
-// Action is what a verdict lets the player do.
-type Action uint8
-
-// The actions.
-const (
-	Deny Action = iota
-	Allow
-	Slate // play what stands in for the stream
-)
-
-// Code names a refusal; it is stable, part of the API, and a metric label.
-type Code string
-
-// The refusals of this gate (DESIGN, decision 14).
-const (
-	RateLimited Code = "rate-limited"
-	EdgeFull    Code = "edge-full"
-)
-
-// Verdict is the gate's answer.
-type Verdict struct {
-	Action     Action
-	Code       Code          // of a refusal
-	RetryAfter time.Duration // when to ask again; 0: no telling
-	Session    *session.Session
-	Fresh      bool // the session began with this request
-}
-
 // Request is one listener asking to play.
 type Request struct {
 	Key      session.Key

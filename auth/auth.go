@@ -1,0 +1,89 @@
+// Package auth answers who a listener is: by a JSON Web Token, a signed URL, or by asking a backend.
+//
+// It is asked once, when a session begins. The identity then rides in the session's grant, so that no token is needed for what follows, and no
+// backend is asked for a segment.
+package auth
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// Request is a listener who asks to begin a session.
+type Request struct {
+	Path          string // escaped, as the client asked for it, without a token segment ([Auth.CutPath])
+	RawQuery      string
+	Authorization string // header
+	PathToken     string // from a token segment; empty: none
+	Address       netip.Addr
+	Agent         string
+	Referer       string
+	Host          string // the edge's, as the client named it, with its port if it did
+	Group         string // group key of HLS, stream key of ICY
+	Kind          string // hls or icy
+	SessionID     string
+	Number        int // of times this session was asked for before
+	StreamClients int // sessions of the group now
+	TotalClients  int // of the edge
+}
+
+// Identity is who a listener is, as far as he proved it. Empty and zero fields are unknown or without a bound.
+type Identity struct {
+	User        string
+	Device      string
+	DeviceType  string
+	Shared      bool      // his device may have several players, which count once (multi-stream)
+	Expires     time.Time // of the token: gates new sessions
+	Ends        time.Time // when the session is over, whatever it does: a callback's time limit
+	Again       time.Time // when the backend is to be asked again; zero: never
+	MaxSessions int       // that the backend lets this user have; 0: it said nothing
+	Ticket      string    // what Removed and Again need of the credentials: the backend's own user name or token, at most MaxTicket bytes
+}
+
+// MaxTicket bounds Identity.Ticket.
+const MaxTicket = 1024
+
+// Codes of a Refusal.
+const (
+	TokenRequired = "token-required" // 401
+	TokenInvalid  = "token-invalid"  // 401
+	NotAllowed    = "not-allowed"    // 403
+)
+
+// Refusal is why a listener may not listen. Detail may be shown to him.
+type Refusal struct {
+	Code   string
+	Detail string
+	Cause  error // for the log
+}
+
+func (r *Refusal) Error() string { return r.Code + ": " + r.Detail }
+func (r *Refusal) Unwrap() error { return r.Cause }
+
+// Removal is a session that is over, of which the backend is to be told. It is kept until it was.
+type Removal struct {
+	ID        int64 // of the row; 0 before it has one
+	SessionID string
+	Group     string
+	Kind      string
+	Path      string
+	Host      string
+	User      string
+	Ticket    string
+	Address   string
+	Agent     string
+	Duration  time.Duration
+	Bytes     int64
+	At        time.Time // when it was over
+	Tries     int
+	Next      time.Time // when it is tried again
+}
+
+// Removals keeps them: the store.
+type Removals interface {
+	AddRemovals(ctx context.Context, all []Removal) error
+	DueRemovals(ctx context.Context, now time.Time, limit int) ([]Removal, error)
+	RetryRemoval(ctx context.Context, id int64, tries int, next time.Time) error
+	DropRemoval(ctx context.Context, id int64) error
+}
