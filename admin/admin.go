@@ -1,21 +1,26 @@
-// Package admin is the control plane: what operators and their monitoring ask of an edge. It answers on an address of
-// its own, never on the one that players use.
+// Package admin is the control plane: what operators, their monitoring, and apps ask of an edge.
 //
-// All but one thing here only reads: DELETE of a listener ends his connections. What changes something is never done for
-// another site's page (guard.go). Nothing holds a lock while it walks the sessions, and a list costs the memory of one
-// page, however many sessions there are, so that whoever watches an edge does not disturb who listens to it.
+// [Handler] answers operators, on an address of its own, never on the one that players use. What it changes is never done for
+// another site's page, nor shown to one (guard.go). Nothing holds a lock while it walks the sessions, and a list costs the memory of one
+// page, however many sessions there are, so that whoever watches an edge does not disturb who listens to it. Times are RFC 3339 in UTC,
+// durations seconds, bytes exact. Errors are problem+json (RFC 9457) with a stable "code".
 //
-// Times are RFC 3339 in UTC, durations seconds, bytes exact. Errors are problem+json (RFC 9457) with a stable "code".
+// [App] answers apps, under /api/v1/ on the players' addresses.
+//
+// Both are described by OpenAPI documents in openapi/, which are served; a test holds them against the code, both ways.
 package admin
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"earshot/gate"
 	"earshot/listen"
 	"earshot/relay"
 	"earshot/session"
@@ -25,12 +30,13 @@ import (
 type Options struct {
 	Book       *listen.Book
 	Table      *session.Table
+	Gate       *gate.Gate            // nil: what needs it is not there
 	Relay      *relay.Relay          // nil: the lists say nothing of the sources of mounts
 	Mounts     []Mount               // are listed whether anybody has asked for them or not
 	Gatherer   prometheus.Gatherer   // what /metrics shows
 	Registerer prometheus.Registerer // takes the collectors of build, Go runtime and process; should feed Gatherer
 	Checks     []Check               // what /readyz asks
-	Token      string                // bearer token; empty: none is asked for. /metrics, /healthz and /readyz never ask
+	Token      string                // bearer token; empty: this host alone is answered. /metrics, /healthz and /readyz answer everybody
 	Version    string
 	Log        *slog.Logger
 }
@@ -39,25 +45,29 @@ type Options struct {
 type Handler struct {
 	book    *listen.Book
 	table   *session.Table
+	gate    *gate.Gate
 	relay   *relay.Relay
 	mounts  map[string]string // paths by key
 	version string
 	log     *slog.Logger
 	guard   guard
 	ready   *readiness
-	routes  map[string]route
-	named   []parametric // tried in order, after routes
-	index   []route      // in the order shown
+	routes  []route // in the order shown
 }
 
-// route is one path, answered to GET and HEAD, or to the one method that it has.
+// route is one method of one path.
 type route struct {
-	Method string `json:"method,omitempty"` // that changes something; empty: the path is only read
+	Method string `json:"method,omitempty"` // empty: GET, and HEAD
 	Path   string `json:"path"`
 	About  string `json:"about"`
-	open   bool   // no token is asked for
-	serve  func(http.ResponseWriter, *http.Request) *problem
+	open   bool   // everybody is answered
+	serve  func(w http.ResponseWriter, r *http.Request, names []string) *problem
 }
+
+func (rt *route) method() string { return cmp.Or(rt.Method, http.MethodGet) }
+
+// changes tells whether it does more than to show something.
+func (rt *route) changes() bool { return rt.Method != "" }
 
 // New makes a Handler. It panics if the Registerer has the collectors already: there is one Handler per registry.
 func New(opt Options) *Handler {
@@ -65,33 +75,45 @@ func New(opt Options) *Handler {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	register(opt.Registerer, opt.Version)
-	h := &Handler{book: opt.Book, table: opt.Table, relay: opt.Relay, version: opt.Version, guard: newGuard(opt.Token), log: opt.Log,
-		ready: newReadiness(opt.Checks, opt.Log), routes: make(map[string]route), mounts: make(map[string]string)}
+	h := &Handler{book: opt.Book, table: opt.Table, gate: opt.Gate, relay: opt.Relay, version: opt.Version, guard: newGuard(opt.Token), log: opt.Log,
+		ready: newReadiness(opt.Checks, opt.Log), mounts: make(map[string]string)}
 	for _, m := range opt.Mounts {
 		h.mounts[m.Key] = m.Path
 	}
-	h.index = []route{
-		{Path: "/", About: "this list", serve: h.serveIndex},
-		{Path: "/metrics", About: "Prometheus metrics", open: true, serve: plain(metricsHandler(opt.Gatherer, opt.Log))},
-		{Path: "/healthz", About: "200 while the process lives", open: true, serve: serveHealth},
-		{Path: "/readyz", About: "200 when the edge can serve, else 503, and what is not ready", open: true, serve: h.ready.serve},
-		{Path: "/admin/v1/listeners", About: "listeners now, by stream and kind, and the sources of mounts; ?limit= ?after=", serve: h.serveListeners},
-		{Path: "/admin/v1/sessions", About: "sessions; ?stream= ?kind= ?user= ?ip= ?limit= ?after=", serve: h.serveSessions},
-		{Path: "/admin/v1/streams", About: "ICY streams; ?limit= ?after=", serve: h.serveStreams},
-		{Path: profiles, About: "profiles of the running process, for go tool pprof", serve: serveProfile},
+	h.routes = []route{
+		{Path: "/", About: "this list", serve: plain(h.serveIndex)},
+		{Path: "/metrics", About: "Prometheus metrics", open: true, serve: handler(metricsHandler(opt.Gatherer, opt.Log))},
+		{Path: "/healthz", About: "200 while the process lives", open: true, serve: plain(serveHealth)},
+		{Path: "/readyz", About: "200 when the edge can serve, else 503, and what is not ready", open: true, serve: plain(h.ready.serve)},
+		{Path: "/admin/v1/openapi.json", About: "this API, as an OpenAPI 3.1 document", serve: plain(serveOpenAPI)},
+		{Path: "/admin/v1/listeners", About: "listeners now, by stream and kind, and the sources of mounts; ?limit= ?after=", serve: plain(h.serveListeners)},
+		{Path: "/admin/v1/sessions", About: "sessions heard here; ?id= ?stream= ?kind= ?user= ?ip= ?address= ?limit= ?after=", serve: plain(h.serveSessions)},
+		{Path: "/admin/v1/streams", About: "ICY streams; ?limit= ?after=", serve: plain(h.serveStreams)},
+		{Path: "/admin/v1/streams/{stream}", About: "one of them: titles, what its source says of itself, what is held", serve: h.serveStream},
+		{Path: "/admin/v1/streams/{stream}/listeners", About: "who hears it; ?limit= ?after=", serve: h.serveStreamListeners},
+		{Path: "/admin/v1/streams/{stream}/listeners/{session}", About: "ends the connections of that session", Method: http.MethodDelete, serve: h.kick},
 	}
-	for _, rt := range h.index {
-		h.routes[rt.Path] = rt
+	if h.gate != nil {
+		h.routes = append(h.routes, h.gateRoutes()...)
 	}
-	h.named = []parametric{
-		{route{Path: "/admin/v1/streams/{stream}", About: "one of them: titles, what its source says of itself, what is held"}, h.serveStream},
-		{route{Path: "/admin/v1/streams/{stream}/listeners", About: "who hears it; ?limit= ?after="}, h.serveStreamListeners},
-		{route{Path: "/admin/v1/streams/{stream}/listeners/{session}", About: "ends the connections of that session", Method: http.MethodDelete}, h.kick},
-	}
-	for _, rt := range h.named {
-		h.index = append(h.index, rt.route)
-	}
+	h.routes = append(h.routes, route{Path: profiles, About: "profiles of the running process, for go tool pprof", serve: plain(serveProfile)})
 	return h
+}
+
+// gateRoutes are about who may listen.
+func (h *Handler) gateRoutes() []route {
+	return []route{
+		{Path: "/admin/v1/sessions/{id}", About: "ends the session on every edge", Method: http.MethodDelete, serve: h.endSession},
+		{Path: "/admin/v1/seats", About: "seats on all edges, those of sessions that apps made too; ?user= ?id= ?limit=", serve: plain(h.serveSeats)},
+		{Path: "/admin/v1/limits", About: "limits in use; ?limit= ?after=", serve: plain(h.serveLimits)},
+		{Path: "/admin/v1/bans", About: "bans", serve: plain(h.serveBans)},
+		{Path: "/admin/v1/bans", About: "bans a user, or a session's, or an address with an agent", Method: http.MethodPost, serve: plain(h.addBan)},
+		{Path: "/admin/v1/bans/{id}", About: "ends a ban", Method: http.MethodDelete, serve: h.endBan},
+		{Path: "/admin/v1/blackouts", About: "blackouts, in the order in which they are tried", serve: plain(h.serveBlackouts)},
+		{Path: "/admin/v1/blackouts", About: "adds a blackout; ?first=true", Method: http.MethodPost, serve: plain(h.addBlackout)},
+		{Path: "/admin/v1/blackouts/{id}", About: "ends a blackout that was added here", Method: http.MethodDelete, serve: h.endBlackout},
+		{Path: "/admin/v1/evidence", About: "who was refused or cut by which blackout; ?rule= ?stream= ?user= ?session= ?from= ?to= ?limit= ?after=", serve: plain(h.serveEvidence)},
+	}
 }
 
 // Drain makes /readyz answer 503 from now on, so that balancers send no more listeners.
@@ -107,56 +129,49 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request) *problem {
-	rt, ok := h.find(r.URL)
-	if !rt.open {
+	ways, names := h.find(r.URL)
+	if len(ways) == 0 || !ways[0].open {
 		if p := h.guard.check(r); p != nil {
 			return p
 		}
 	}
-	if !ok {
+	if len(ways) == 0 {
 		return notFound()
 	}
-	if p := rt.allows(r); p != nil {
-		return p
+	i := slices.IndexFunc(ways, func(rt *route) bool { return answers(rt.method(), r.Method) })
+	if i < 0 {
+		return notAllowed(ways)
 	}
-	if rt.Method != "" {
+	if ways[i].changes() {
 		if p := h.guard.checkChange(r); p != nil {
 			return p
 		}
 	}
-	return rt.serve(w, r)
+	return ways[i].serve(w, r, names)
 }
 
-// allows refuses the methods that a path does not have.
-func (rt *route) allows(r *http.Request) *problem {
-	switch {
-	case rt.Method == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead), rt.Method != "" && r.Method == rt.Method:
-		return nil
-	case rt.Method != "":
-		return &problem{Status: http.StatusMethodNotAllowed, Code: "method-not-allowed",
-			Detail: "this path is not read: ask with " + rt.Method, header: "Allow", value: rt.Method}
+// notAllowed says which methods a path has.
+func notAllowed(ways []*route) *problem {
+	var methods []string
+	for _, rt := range ways {
+		methods = append(methods, rt.method())
 	}
-	return &problem{Status: http.StatusMethodNotAllowed, Code: "method-not-allowed",
-		Detail: "this path is only read: ask with GET or HEAD", header: "Allow", value: "GET, HEAD"}
+	return &problem{Status: http.StatusMethodNotAllowed, Code: "method-not-allowed", Detail: "this path answers " + allow(methods),
+		header: "Allow", value: allow(methods)}
 }
 
-func (h *Handler) find(u *url.URL) (rt route, ok bool) {
-	path := u.Path
+// find finds what answers at a path, and the names in it.
+func (h *Handler) find(u *url.URL) (ways []*route, names []string) {
+	path := u.EscapedPath()
 	if strings.HasPrefix(path, profiles) {
 		path = profiles
 	}
-	if rt, ok = h.routes[path]; ok {
-		return rt, true
-	}
-	for i := range h.named {
-		named := &h.named[i]
-		if names, ok := named.match(u.EscapedPath()); ok {
-			rt := named.route
-			rt.serve = func(w http.ResponseWriter, r *http.Request) *problem { return named.serveNamed(w, r, names) }
-			return rt, true
+	for i := range h.routes {
+		if found, ok := match(h.routes[i].Path, path); ok {
+			ways, names = append(ways, &h.routes[i]), found
 		}
 	}
-	return route{}, false
+	return ways, names
 }
 
 func (h *Handler) serveIndex(w http.ResponseWriter, _ *http.Request) *problem {
@@ -164,7 +179,7 @@ func (h *Handler) serveIndex(w http.ResponseWriter, _ *http.Request) *problem {
 		Service string  `json:"service"`
 		Version string  `json:"version"`
 		Routes  []route `json:"routes"`
-	}{"earshot", h.version, h.index})
+	}{"earshot", h.version, h.routes})
 	return nil
 }
 
@@ -174,9 +189,14 @@ func serveHealth(w http.ResponseWriter, _ *http.Request) *problem {
 	return nil
 }
 
-// plain makes a route of a handler that writes its own errors.
-func plain(h http.Handler) func(http.ResponseWriter, *http.Request) *problem {
-	return func(w http.ResponseWriter, r *http.Request) *problem {
+// plain is a route without names in its path.
+func plain(serve func(http.ResponseWriter, *http.Request) *problem) func(http.ResponseWriter, *http.Request, []string) *problem {
+	return func(w http.ResponseWriter, r *http.Request, _ []string) *problem { return serve(w, r) }
+}
+
+// handler is a route of a handler that writes its own errors.
+func handler(h http.Handler) func(http.ResponseWriter, *http.Request, []string) *problem {
+	return func(w http.ResponseWriter, r *http.Request, _ []string) *problem {
 		h.ServeHTTP(w, r)
 		return nil
 	}

@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -57,4 +59,31 @@ type gatherLog struct{ log *slog.Logger }
 // Println logs one error.
 func (l gatherLog) Println(v ...any) {
 	l.log.Error("metrics cannot all be gathered", "err", strings.TrimSpace(fmt.Sprintln(v...)))
+}
+
+// appMetrics are the app API's collectors. nil counts nothing.
+type appMetrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+func newAppMetrics(reg prometheus.Registerer) *appMetrics {
+	if reg == nil {
+		return nil
+	}
+	m := &appMetrics{
+		prometheus.NewCounterVec(prometheus.CounterOpts{Name: "earshot_api_requests_total",
+			Help: "Requests to the app API, by what was asked for and the status answered."}, []string{"operation", "status"}),
+		prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "earshot_api_request_duration_seconds",
+			Help: "Time to the answer of the app API.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8)}, []string{"operation"}),
+	}
+	reg.MustRegister(m.requests, m.seconds)
+	return m
+}
+
+func (m *appMetrics) answered(operation string, status int, took time.Duration) {
+	if m != nil {
+		m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
+		m.seconds.WithLabelValues(operation).Observe(took.Seconds())
+	}
 }

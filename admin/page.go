@@ -108,14 +108,11 @@ func (p *page[V]) parseCursor(text string) (place, bool) {
 
 // newPage makes the page that ?limit= and ?after= ask for. list must be one byte that no other list has.
 func newPage[V any](list string, q url.Values) (*page[V], *problem) {
-	p := &page[V]{list: list, limit: defaultLimit, rows: make(map[place]*V)}
-	if text := q.Get("limit"); text != "" {
-		limit, err := strconv.Atoi(text)
-		if err != nil || limit < 1 || limit > maxLimit {
-			return nil, badQuery("limit is %s: write a whole number from 1 to %d", quote(text), maxLimit)
-		}
-		p.limit = limit
+	limit, bad := parseLimit(q.Get("limit"))
+	if bad != nil {
+		return nil, bad
 	}
+	p := &page[V]{list: list, limit: limit, rows: make(map[place]*V)}
 	if text := q.Get("after"); text != "" {
 		after, ok := p.parseCursor(text)
 		if !ok {

@@ -31,11 +31,18 @@ func (a sessionsAnswer) ids() (ids []string) {
 	return ids
 }
 
+// local is a request from this host.
+func local(method, target string) *http.Request {
+	r := httptest.NewRequest(method, target, nil)
+	r.RemoteAddr, r.Host = "127.0.0.1:9", "127.0.0.1:8081"
+	return r
+}
+
 // read asks without a socket and decodes the answer.
 func read[T any](t testing.TB, h http.Handler, target string) (v T) {
 	t.Helper()
 	rec := httptest.NewRecorder()
-	h.ServeHTTP(rec, httptest.NewRequest("GET", target, nil))
+	h.ServeHTTP(rec, local("GET", target))
 	if rec.Code != http.StatusOK || !utf8.Valid(rec.Body.Bytes()) {
 		t.Fatalf("%s: %d %s", target, rec.Code, rec.Body)
 	}
@@ -54,7 +61,7 @@ func TestSession(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond)
 		tr.Arrived()
 		time.Sleep(59 * time.Second)
-		want := map[string]any{"session_id": "id-1", "kind": "hls", "group": "news", "stream": "news/low", "user_id": "u-1",
+		want := map[string]any{"session_id": "id-1", "kind": "hls", "group": "news", "stream": "news/low", "user_id": "u-1", "device_id": "", "device_type": "",
 			"ip": "192.0.2.7", "user_agent": "VLC/3.0", "started": "2000-01-01T00:00:00Z", "last": "2000-01-01T00:00:01.5Z",
 			"bytes": 64000., "duration_seconds": 4., "listening": true}
 		got := read[sessionsAnswer](t, e, "/admin/v1/sessions")
@@ -93,6 +100,9 @@ func TestSessionFilters(t *testing.T) {
 		"ip=::ffff:192.0.2.1":          "a",
 		"ip=2001:DB8:0::1":             "b",
 		"ip=192.0.2.9":                 "",
+		"address=192.0.2.2":            "c",
+		"id=b":                         "b",
+		"id=b&user=ann":                "",
 		"user=ann&limit=1":             "a",
 		"stream=&kind=&user=&ip=":      "d a b c",
 		"limit=&after=&stream=news":    "a b",
@@ -121,11 +131,13 @@ func TestBadQuery(t *testing.T) {
 		"after=cwk":                          `after is "cwk"`, // "s", then a length of 9 with nothing behind it
 		"after=c____________w":               `after is "c____________w"`,
 		"after=" + strings.Repeat("A", 9000): `after is "` + strings.Repeat("A", 64) + `…"`,
-		"usr=ann":                            `there is no parameter "usr": write stream, kind, user, ip, limit, after`,
+		"usr=ann":                            `there is no parameter "usr": write id, stream, kind, user, ip, address, limit, after`,
 		"limit=1&limit=2":                    "limit stands 2 times: write it once",
 		"limit=%zz":                          "the query cannot be read",
 		"kind=aac":                           `kind is "aac": write hls or icy`,
 		"ip=192.0.2.0/24":                    `ip is "192.0.2.0/24": write one address`,
+		"address=here":                       `address is "here": write one address`,
+		"address=192.0.2.1&ip=192.0.2.1":     `ip and address are two names of one thing: write one of them`,
 	} {
 		resp, body := get(t, "GET", srv+"/admin/v1/sessions?"+query)
 		wantProblem(t, resp, body, http.StatusBadRequest, "bad-query")
@@ -236,6 +248,7 @@ func BenchmarkSessionsPage(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/admin/v1/sessions?limit=100", nil))
+		e.guard = newGuard("") // nobody asks that often
+		e.ServeHTTP(httptest.NewRecorder(), local("GET", "/admin/v1/sessions?limit=100"))
 	}
 }

@@ -2,8 +2,6 @@ package admin
 
 import (
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"earshot/listen"
@@ -218,32 +216,4 @@ func (h *Handler) kick(w http.ResponseWriter, r *http.Request, names []string) *
 	h.log.Info("listener kicked", "stream", names[0], "session", names[1])
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-// parametric is a route whose path has names in it, path-escaped: a key may hold any character, slashes too.
-type parametric struct {
-	route
-	serveNamed func(w http.ResponseWriter, r *http.Request, names []string) *problem
-}
-
-// match tells the names in an escaped path, if the path is of this form.
-func (rt *parametric) match(escaped string) (names []string, ok bool) {
-	want, got := strings.Split(rt.Path, "/"), strings.Split(escaped, "/")
-	if len(want) != len(got) {
-		return nil, false
-	}
-	for i, part := range want {
-		if !strings.HasPrefix(part, "{") {
-			if part != got[i] {
-				return nil, false
-			}
-			continue
-		}
-		name, err := url.PathUnescape(got[i])
-		if err != nil || name == "" {
-			return nil, false
-		}
-		names = append(names, name)
-	}
-	return names, true
 }

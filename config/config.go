@@ -40,7 +40,7 @@ type Config struct {
 	Retention Retention
 
 	Store       string // empty, or a postgres:// URL, which holds a password
-	Live        string // empty, or a redis:// URL, which may hold a password
+	Live        string // empty, or a redis:// or rediss:// URL, perhaps with several hosts between commas, which may hold a password
 	OnLiveError string // allow, deny or last
 
 	Auth          *Auth // nil: everybody may listen
@@ -48,10 +48,12 @@ type Config struct {
 	OnLimit       string // reject, end-oldest or choose
 	SeatTTL       time.Duration
 	APISessionTTL time.Duration
-	Geo           string // a MaxMind file, or empty
+	Geo           string // a MaxMind file that can be read, or empty
 	Blackouts     []Blackout
 
 	notices []string
+	file    string
+	lines   map[string]int // of each key that the file sets, and each entry of a list
 }
 
 // Listener is one address where players are served.
@@ -148,6 +150,5 @@ func DefaultStream() Stream {
 		Linger: 15 * time.Second, Patience: 5 * time.Minute, Stall: 10 * time.Second}}
 }
 
-// Notices names the keys that the file sets and this version of Earshot takes no notice of, one line each, in the
-// form of a [Problem]. They are harmless; an operator should know of them all the same.
+// Notices are what an operator should know of, though it is harmless, one line each, in the form of a [Problem].
 func (c *Config) Notices() []string { return c.notices }

@@ -16,7 +16,7 @@ type decoder struct {
 	file     string
 	env      func(string) (string, bool)
 	problems Errors
-	written  map[string]value // every key that the file sets, by its full name
+	written  map[string]value // every key that the file sets, and every entry of its lists, by full name
 }
 
 // value is one YAML value, aliases followed, with the full name of its key.
@@ -122,25 +122,6 @@ func object(fields ...field) into {
 	}
 }
 
-// named decodes a mapping of names that the operator chooses to texts, which are taken for secrets.
-func named(p *map[string]string) into {
-	return func(v value) {
-		if v.isNull() {
-			return
-		}
-		if v.node.Kind != yaml.MappingNode {
-			v.problem("is %s; write a mapping of names to values", v.kind())
-			return
-		}
-		*p = map[string]string{}
-		for name, member := range v.members(func(string) string { return "" }) {
-			var s string
-			text(&s)(member)
-			(*p)[name] = s
-		}
-	}
-}
-
 // members are the values of a mapping. wrong says what is wrong with a key, if anything; such keys are left out.
 func (v value) members(wrong func(key string) string) map[string]value {
 	members, lines := map[string]value{}, map[string]int{}
@@ -222,6 +203,7 @@ func list[T any](p *[]T, one func(*T) into) into {
 		for i, n := range v.node.Content {
 			item := v.decoder.value(v.key+"["+strconv.Itoa(i)+"]", n)
 			item.captures = v.captures
+			v.written[item.key] = item
 			one(&(*p)[i])(item)
 		}
 	}

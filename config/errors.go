@@ -30,7 +30,7 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// Errors is everything wrong with a file, by line. [Load] and [Parse] return no other kind of error.
+// Errors is everything wrong with a file, by line. [Load], [Parse] and [Config.Problem] return no other kind of error.
 type Errors []Problem
 
 // Error has one line for each problem.
@@ -40,6 +40,26 @@ func (e Errors) Error() string {
 		lines[i] = p.String()
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Problem is an error of a key (as in auth.jwt.jwks, or limits[0].max) that only those can tell who use it: whether a schedule can be read,
+// what is in a file. Its line is that of the key, or where the file does not set it of what the key is in. text follows the key: what is
+// wrong, and what to write instead, in one line, without secrets.
+func (c *Config) Problem(key, text string) error {
+	line := 0
+	for in := key; line == 0 && in != ""; in = in[:max(strings.LastIndexAny(in, ".["), 0)] {
+		line = c.lines[in]
+	}
+	return Errors{{c.file, line, key, text}}
+}
+
+// BlackoutProblem is a [Config.Problem] of a field of Blackouts[i], or of all of it if field is empty.
+func (c *Config) BlackoutProblem(i int, field, text string) error {
+	key := "blackouts[" + strconv.Itoa(i) + "]"
+	if field != "" {
+		key += "." + field
+	}
+	return c.Problem(key, text)
 }
 
 func (e Errors) sort() {

@@ -17,6 +17,9 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
+// shortestSeat is how short a lease may be that is renewed three times within its life, over a network.
+const shortestSeat = 100 * time.Millisecond
+
 // configKeys is the whole of the contract: every key with the place of its value.
 func configKeys(c *Config) into {
 	return object(
@@ -49,15 +52,15 @@ func configKeys(c *Config) into {
 			field{"sessions", duration(&c.Retention.Sessions, 0)},
 			field{"evidence", duration(&c.Retention.Evidence, 0)},
 		)},
-		field{"store", storeURL(&c.Store, "leave it empty for SQLite", "postgres://", "postgresql://")},
-		field{"live", storeURL(&c.Live, "leave it empty for memory", "redis://", "rediss://")},
+		field{"store", unquoted(&c.Store, badStore)},
+		field{"live", unquoted(&c.Live, badLive)},
 		field{"on_live_error", oneOf(&c.OnLiveError, "allow", "deny", "last")},
 		field{"auth", authKeys(&c.Auth)},
 		field{"limits", list(&c.Limits, limitKeys)},
 		field{"on_limit", oneOf(&c.OnLimit, "reject", "end-oldest", "choose")},
-		field{"seat_ttl", duration(&c.SeatTTL, time.Millisecond)},
-		field{"api_session_ttl", duration(&c.APISessionTTL, time.Millisecond)},
-		field{"geo", text(&c.Geo)},
+		field{"seat_ttl", duration(&c.SeatTTL, shortestSeat)},
+		field{"api_session_ttl", duration(&c.APISessionTTL, shortestSeat)},
+		field{"geo", geoFile(&c.Geo)},
 		field{"blackouts", list(&c.Blackouts, blackoutKeys)},
 	)
 }
@@ -78,6 +81,8 @@ func (d *decoder) check(c *Config, top value) {
 	}
 	d.checkSecrets(c.Secrets)
 	d.checkAddresses(c)
+	d.checkLimits(c.Limits)
+	d.checkBlackouts(c)
 }
 
 // first is the first of some keys that the file sets.
@@ -171,16 +176,14 @@ func (v value) needs(names ...string) {
 	}
 }
 
-// storeURL decodes the URL of a shared store, or nothing.
-func storeURL(p *string, otherwise string, schemes ...string) into {
-	return unquoted(p, func(s string) string {
-		for _, scheme := range schemes {
-			if s == "" || strings.HasPrefix(s, scheme) && s != scheme {
-				return ""
-			}
+// badStore checks the URL of a shared store, or nothing.
+func badStore(s string) string {
+	for _, scheme := range []string{"postgres://", "postgresql://"} {
+		if s == "" || strings.HasPrefix(s, scheme) && s != scheme {
+			return ""
 		}
-		return "is not a " + schemes[0] + " URL; write " + schemes[0] + "…, or " + otherwise
-	})
+	}
+	return "is not a postgres:// URL; write postgres://…, or leave it empty for SQLite"
 }
 
 func file(p *string) into { return fileOf(p, "write the path of a PEM file") }

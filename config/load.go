@@ -46,18 +46,28 @@ func Parse(name string, text []byte, env func(string) (string, bool)) (*Config, 
 	top := d.value("", root)
 	configKeys(&c)(top)
 	d.check(&c, top)
-	notices := d.capabilities()
-	notices = append(notices, d.overlaps(c.Streams)...)
+	d.capabilities()
+	notices := d.overlaps(c.Streams)
 	notices = append(notices, d.checkOrigins(&c)...)
 	if len(d.problems) > 0 {
 		d.problems.sort()
 		return nil, d.problems
 	}
+	c.file, c.lines = d.file, d.lines()
 	Errors(notices).sort()
 	for _, n := range notices {
 		c.notices = append(c.notices, n.String())
 	}
 	return &c, nil
+}
+
+// lines are where the keys that the file sets have their values.
+func (d *decoder) lines() map[string]int {
+	lines := make(map[string]int, len(d.written))
+	for key, v := range d.written {
+		lines[key] = v.node.Line
+	}
+	return lines
 }
 
 // readFile reads little more than a configuration may hold; Parse refuses what is longer.

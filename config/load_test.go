@@ -82,6 +82,8 @@ func TestBounded(t *testing.T) {
 		"unknown":   fill("", "strems: 1\n"),
 		"comments":  fill("", "edge: a #\n"),
 		"aliases":   fill("edge: &e [a,b,c,d,e,f]\nstreams:\n", "- *e\n"),
+		"limits":    fill("limits:\n", "- {per: user, max: 1}\n"),
+		"blackouts": fill("blackouts:\n", "- {id: a, where: {country: US}}\n"),
 		"long":      fill("edge: &e "+long+"${A}\nstreams:\n", "- {hls: *e}\n"),
 		"slashes":   "streams: [{group: a, path: '/" + strings.Repeat("a/", 500_000) + "', hls: 'http://a/'}]",
 		"reference": fill("edge: '", "${A}") + "'",
@@ -138,11 +140,42 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// checkGuards is what the gate relies on.
+func checkGuards(t *testing.T, c *Config) {
+	if a := c.Auth; a != nil {
+		if len(a.Tokens) == 0 && a.JWT == nil && a.SignedURL == nil && a.Callback == nil {
+			t.Errorf("accepted %+v", a)
+		}
+		if j := a.JWT; j != nil && (j.Secret+j.Keys+j.JWKS == "" || j.Secret != "" && len(j.Secret) < 16 || j.User == "" || j.Param == "") {
+			t.Errorf("accepted %+v", j)
+		}
+		if s := a.SignedURL; s != nil && (len(s.Key) < 16 || s.Param == "" || a.JWT != nil && a.JWT.Param == s.Param) {
+			t.Errorf("accepted %+v", s)
+		}
+		if a.Callback != nil && !strings.Contains(a.Callback.URL, "://") {
+			t.Errorf("accepted %+v", a.Callback)
+		}
+	}
+	for _, l := range c.Limits {
+		if l.Per == "" || l.Max < 1 || l.Line == 0 {
+			t.Errorf("accepted %+v", l)
+		}
+	}
+	for _, b := range c.Blackouts {
+		places := len(b.Where.Country) + len(b.Where.Subdivision) + len(b.Where.Metro) + len(b.Where.Postal) +
+			len(b.Except.Country) + len(b.Except.Subdivision) + len(b.Except.Metro) + len(b.Except.Postal)
+		if b.ID == "" || b.Line == 0 || places > 0 && c.Geo == "" || !b.From.IsZero() && !b.To.IsZero() && !b.From.Before(b.To) {
+			t.Errorf("accepted %+v", b)
+		}
+	}
+}
+
 // checkAccepted is what the rest of Earshot relies on.
 func checkAccepted(t *testing.T, c *Config) {
-	if len(c.Streams) == 0 || len(c.Listen) == 0 || c.Auth != nil || len(c.Limits)+len(c.Blackouts) > 0 {
+	if len(c.Streams) == 0 || len(c.Listen) == 0 || c.Store != "" || c.Live != "" && len(c.Secrets) == 0 {
 		t.Errorf("accepted %+v", c)
 	}
+	checkGuards(t, c)
 	if !isLoopback(c.Admin.Addr) && c.Admin.Token == "" {
 		t.Errorf("admin %q is open to all", c.Admin.Addr)
 	}

@@ -106,14 +106,6 @@ func (v value) badTemplate(s string) string {
 	return ""
 }
 
-func text(p *string) into {
-	return func(v value) {
-		if s, ok := v.scalar(); ok {
-			*p = s
-		}
-	}
-}
-
 // checked decodes a text that wrong finds nothing wrong with. What wrong says follows the quoted value.
 func checked(p *string, wrong func(string) string) into {
 	return func(v value) {

@@ -266,11 +266,11 @@ func host(p *string) into {
 
 var hostPort = regexp.MustCompile(`^(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$`)
 
-func parameter(p *string) into {
-	return checked(p, func(s string) string {
-		if s == "" || strings.ContainsAny(s, "=&?#+%;/") || strings.Map(plain, s) != s {
-			return "is not the name of a query parameter; write one such as lang"
-		}
-		return ""
-	})
+func parameter(p *string) into { return checked(p, badParameter) }
+
+func badParameter(s string) string {
+	if s == "" || strings.ContainsAny(s, "=&?#+%;/") || strings.Map(plain, s) != s {
+		return "is not the name of a query parameter; write one such as lang"
+	}
+	return ""
 }

@@ -1,43 +1,164 @@
-// Package gate is the one door: every play passes it, whether a player asks or an app's API. It answers with a
-// [Verdict] and keeps the live table of seats.
+// Package gate is the one door: every play passes it, whether a player asks or an app's API. It answers with a [Verdict].
 //
-// Admission comes before the origin is asked, so that a flood costs the edge no fetches: new sessions are limited
-// per address and second, and over the whole edge (DESIGN, decision 15).
+// Who begins a session knocks ([Gate.Knock]), shows who he is ([Gate.Authorise]), is looked at before the origin is asked ([Gate.Look]: bans, blackouts,
+// endings), and is admitted when the origin has answered ([Gate.Admit]): he gets a seat under the limits. From then on each request of the session passes
+// [Gate.Renew], which costs two comparisons until something has moved: a rule, the clock, the listener's address, his lease. What holds a connection open and asks for
+// nothing is looked after by the ticker ([Gate.Sit]).
+//
+// The seats are in a [session.Live], which many edges may share. If it cannot be reached a policy decides, and audio does not wait.
 package gate
 
 import (
+	"context"
+	"log/slog"
 	"net/netip"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"earshot/auth"
+	"earshot/blackout"
 	"earshot/session"
 )
 
 // Gate admits and renews sessions. It is safe for concurrent use.
 type Gate struct {
+	// Set at construction.
+	opt     Options
 	table   *session.Table
+	live    session.Live
+	shadow  session.Live // what this edge's own sessions hold, for OnLiveError last; else nil
 	rate    *rates
 	metrics *Metrics
+	log     *slog.Logger
+
+	stamp   atomic.Uint64 // the state of rules and clock; never 0
+	outages atomic.Uint64 // times that the live table could not be reached
+	rules   atomic.Pointer[rules]
+	moved   chan struct{} // the rules have
+
+	board    board
+	endings  endings
+	sittings sittings
+	evidence evidence
+	owed     chan *session.Session // is to be asked again who answers for its user
+
+	background sync.WaitGroup
 }
 
-// Options of a Gate.
+// Options of a Gate. Table is required.
 type Options struct {
 	Table         *session.Table
-	NewPerAddress int // new sessions per second from one address (one /64 of IPv6); 0 is no limit
-	Metrics       *Metrics
+	NewPerAddress int          // new sessions per second from one address (one /64 of IPv6); 0 is no limit
+	Live          session.Live // nil: in memory
+	Many          bool         // other edges share Live
+	Edge          string       // name of this edge
+	Signer        *session.Signer
+
+	Auth          *auth.Auth // nil: nobody need show anything
+	Tokens        map[string]string
+	EnforceExpiry bool // of tokens: ends live sessions
+
+	Limits      []Limit
+	OnLimit     session.Policy // [Reject]
+	SeatTTL     time.Duration  // [60s]
+	APITTL      time.Duration  // of seats that an app made and nobody has played [2h]
+	OnLiveError LiveError      // [LiveAllow]
+
+	Rules  []blackout.Rule         // that the configuration names
+	Geo    *blackout.Geo           // nil: nobody's place is known
+	Keeper Keeper                  // nil: nothing outlives the process
+	Retain time.Duration           // of evidence; 0: for ever
+	IP     func(netip.Addr) string // an address as it may be stored; nil: as it is
+
+	Active func(*session.Session) bool                                      // something is on its way to a session; nil: never
+	Heard  func(*session.Session) (bytes int64, media, since time.Duration) // what a session has had, for who is told of its end; nil: nothing is known
+	Moved  func(*session.Session)                                           // a session has another listener; nil: nobody need know
+	Over   func(*session.Session, string)                                   // a session was ended, or is refused from now on, and why; nil: nobody need know
+
+	Log     *slog.Logger
+	Metrics *Metrics
 }
 
-// New makes a Gate.
+// Keeper keeps what must outlive the process: the store.
+type Keeper interface {
+	Post(ctx context.Context, n session.Note) error
+	Withdraw(ctx context.Context, kind, id string) (bool, error)
+	Board(ctx context.Context) ([]session.Note, error)
+	AppendEvidence(ctx context.Context, all []blackout.Evidence) error
+	Evidence(ctx context.Context, q blackout.EvidenceQuery) ([]blackout.Evidence, error)
+	PruneEvidence(ctx context.Context, before time.Time, limit int) (int, error)
+}
+
+// LiveError is what decides when the live table cannot be reached.
+type LiveError string
+
+// The policies.
+const (
+	LiveAllow LiveError = "allow"
+	LiveDeny  LiveError = "deny"
+	LiveLast  LiveError = "last" // who was let in stays; newcomers are counted with what this edge knows by itself
+)
+
+// New makes a Gate. It panics if Rules do not compile: check them before.
 func New(opt Options) *Gate {
-	return &Gate{table: opt.Table, rate: newRates(opt.NewPerAddress), metrics: opt.Metrics}
+	opt = opt.withDefaults()
+	g := &Gate{opt: opt, table: opt.Table, live: opt.Live, rate: newRates(opt.NewPerAddress), metrics: opt.Metrics, log: opt.Log,
+		moved: make(chan struct{}, 1), owed: make(chan *session.Session, 1024)}
+	if opt.Many && opt.OnLiveError == LiveLast {
+		g.shadow = session.NewMemory(opt.Table.Max())
+	}
+	g.stamp.Store(1)
+	g.board.init()
+	g.endings.init()
+	g.sittings.init()
+	g.evidence.init()
+	compiled, err := blackout.Compile(opt.Rules)
+	if err != nil {
+		panic(err)
+	}
+	g.rules.Store(&rules{compiled: compiled})
+	if opt.Geo != nil {
+		opt.Geo.OnChange = g.move
+	}
+	return g
 }
 
-// Request is one listener asking to play.
-type Request struct {
-	Key      session.Key
-	Kind     session.Kind
-	Listener session.Listener
-	Issued   time.Time // from a grant; zero: the session begins now
+func (o Options) withDefaults() Options {
+	if o.Live == nil {
+		o.Live = session.NewMemory(o.Table.Max())
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.OnLimit == "" {
+		o.OnLimit = session.Reject
+	}
+	if o.OnLiveError == "" {
+		o.OnLiveError = LiveAllow
+	}
+	if o.SeatTTL <= 0 {
+		o.SeatTTL = time.Minute
+	}
+	if o.APITTL <= 0 {
+		o.APITTL = 2 * time.Hour
+	}
+	if o.IP == nil {
+		o.IP = netip.Addr.String
+	}
+	if o.Heard == nil {
+		o.Heard = func(s *session.Session) (int64, time.Duration, time.Duration) { return 0, 0, time.Since(s.Issued) }
+	}
+	if o.Active == nil {
+		o.Active = func(*session.Session) bool { return false }
+	}
+	if o.Moved == nil {
+		o.Moved = func(*session.Session) {}
+	}
+	if o.Over == nil {
+		o.Over = func(*session.Session, string) {}
+	}
+	return o
 }
 
 // Knock asks whether a listener at that address may begin a new session now. It costs the origin nothing, and nothing is
@@ -52,34 +173,14 @@ func (g *Gate) Knock(address netip.Addr) Verdict {
 	return Verdict{Action: Allow}
 }
 
-// Admit lets a session begin or go on. Who begins one has knocked, or holds a grant that proves that it began elsewhere.
-func (g *Gate) Admit(r Request) Verdict {
-	now := time.Now()
-	if s, ok := g.table.Get(r.Key); ok {
-		s.Touch(now)
-		return Verdict{Action: Allow, Session: s}
-	}
-	issued := r.Issued
-	if issued.IsZero() {
-		issued = now
-	}
-	// What the table keeps must not keep the request's head alive, which may be a thousand times larger.
-	r.Key.ID = session.ID(strings.Clone(string(r.Key.ID)))
-	r.Listener.Agent = strings.Clone(r.Listener.Agent)
-	s, fresh, err := g.table.Admit(&session.Session{Key: r.Key, Kind: r.Kind, Listener: r.Listener, Issued: issued}, now)
-	if err != nil {
-		return g.refuse(Verdict{Code: EdgeFull, RetryAfter: fullRetry})
-	}
-	return Verdict{Action: Allow, Session: s, Fresh: fresh}
-}
-
 // fullRetry is when a full edge may have room again.
 const fullRetry = 10 * time.Second
 
-// Release frees the seat of a session. Nothing is denied to it: it may begin again.
-func (g *Gate) Release(k session.Key) { g.table.Remove(k) }
+// Refuse counts a refusal that is the caller's own.
+func (g *Gate) Refuse(v Verdict) Verdict { return g.refuse(v) }
 
 func (g *Gate) refuse(v Verdict) Verdict {
+	v.Action = Deny
 	g.metrics.refused(v.Code)
 	return v
 }
@@ -87,11 +188,8 @@ func (g *Gate) refuse(v Verdict) Verdict {
 // Bare is the id of the live session that a listener without id or grant belongs to.
 func (g *Gate) Bare(tag, group string) (session.ID, bool) { return g.table.Bare(tag, group) }
 
-// Known reports whether the live table has the session.
-func (g *Gate) Known(k session.Key) bool {
-	_, ok := g.table.Get(k)
-	return ok
-}
+// Live finds a session of this edge.
+func (g *Gate) Live(k session.Key) (*session.Session, bool) { return g.table.Get(k) }
 
 // Address is the part of an address that one household has to itself: all of IPv4, a /64 of IPv6.
 func Address(a netip.Addr) netip.Addr {

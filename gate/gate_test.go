@@ -67,7 +67,7 @@ func TestFull(t *testing.T) {
 	table := session.NewTable(3)
 	g := New(Options{Table: table})
 	for i := range 5 {
-		v := g.Admit(Request{Key: session.Key{ID: session.ID(fmt.Sprint(i)), Group: "g"}})
+		v := g.Admit(t.Context(), &Request{Key: session.Key{ID: session.ID(fmt.Sprint(i)), Group: "g"}})
 		if want := i < 3; (v.Action == Allow) != want || !want && v.Code != EdgeFull {
 			t.Errorf("%d: %+v", i, v)
 		}
@@ -75,11 +75,11 @@ func TestFull(t *testing.T) {
 	if v := g.Knock(netip.MustParseAddr("192.0.2.1")); v.Code != EdgeFull || v.RetryAfter <= 0 {
 		t.Errorf("%+v", v)
 	}
-	if v := g.Admit(Request{Key: session.Key{ID: "1", Group: "g"}}); v.Action != Allow || v.Fresh {
+	if v := g.Admit(t.Context(), &Request{Key: session.Key{ID: "1", Group: "g"}}); v.Action != Allow || v.Fresh {
 		t.Errorf("who is in is shut out: %+v", v)
 	}
 	table.Remove(session.Key{ID: "1", Group: "g"})
-	if v := g.Admit(Request{Key: session.Key{ID: "9", Group: "g"}}); v.Action != Allow || !v.Fresh {
+	if v := g.Admit(t.Context(), &Request{Key: session.Key{ID: "9", Group: "g"}}); v.Action != Allow || !v.Fresh {
 		t.Errorf("%+v", v)
 	}
 }
@@ -89,11 +89,11 @@ func TestRelease(t *testing.T) {
 	g := New(Options{Table: session.NewTable(1)})
 	key := session.Key{ID: "a", Group: "kpcc"}
 	for range 2 {
-		if v := g.Admit(Request{Key: key, Kind: session.ICY}); v.Action != Allow || !v.Fresh {
+		if v := g.Admit(t.Context(), &Request{Key: key, Kind: session.ICY}); v.Action != Allow || !v.Fresh {
 			t.Fatalf("%+v", v)
 		}
 		g.Release(key)
-		if g.Known(key) {
+		if _, known := g.Live(key); known {
 			t.Error("still known")
 		}
 	}

@@ -11,8 +11,9 @@ import (
 type Account struct {
 	// Set at construction.
 	book  *Book
-	who   Who
 	gauge *streamCounters
+
+	who atomic.Pointer[Who] // what it points to stays as it is; replaced under mu. Key and Kind stay
 
 	busy atomic.Int32 // transfers not settled to their end; the tick visits only accounts with some
 
@@ -44,7 +45,7 @@ type meter struct {
 }
 
 // Who tells whose account it is.
-func (a *Account) Who() Who { return a.who }
+func (a *Account) Who() Who { return *a.who.Load() }
 
 // Snapshot is what an account has counted so far.
 type Snapshot struct {
@@ -61,7 +62,7 @@ type Snapshot struct {
 func (a *Account) Snapshot() Snapshot {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := Snapshot{Who: a.who, Bytes: a.bytes, Media: time.Duration(a.media),
+	s := Snapshot{Who: a.Who(), Bytes: a.bytes, Media: time.Duration(a.media),
 		Started: time.UnixMilli(a.startMS), Last: time.UnixMilli(a.lastMS), Transfers: len(a.transfers)}
 	var latest int64
 	for i := range a.meters {
@@ -79,7 +80,7 @@ func (a *Account) Close(reason Reason) {
 	a.reason = reason
 	a.unwritten = true
 	if a.closed {
-		a.book.remember(a.who.Key, reason)
+		a.book.remember(a.who.Load().Key, reason)
 	}
 }
 
@@ -187,7 +188,7 @@ func (a *Account) event(m *meter) Event {
 	if m.id == "" {
 		m.id = a.book.eventID(m.seq)
 	}
-	return Event{ID: m.id, FromMS: m.fromMS, TimeMS: m.timeMS, Who: a.who, Stream: m.stream,
+	return Event{ID: m.id, FromMS: m.fromMS, TimeMS: m.timeMS, Who: a.Who(), Stream: m.stream,
 		Bytes: m.bytes, MediaMS: m.media / int64(time.Millisecond), Offset: m.offset}
 }
 
@@ -206,7 +207,7 @@ func (a *Account) closeIfIdle(t time.Time) bool {
 	}
 	a.closed = true
 	if a.reason != "" && a.finalisedMS < a.lastMS {
-		a.book.remember(a.who.Key, a.reason)
+		a.book.remember(a.who.Load().Key, a.reason)
 	}
 	return true
 }
@@ -227,7 +228,7 @@ func (a *Account) lock() *Account {
 	a.mu.Lock()
 	for a.closed {
 		a.mu.Unlock()
-		a = a.book.Account(a.who)
+		a = a.book.Account(a.Who())
 		a.mu.Lock()
 	}
 	return a

@@ -94,7 +94,9 @@ func (b *Book) Account(who Who) *Account {
 func (b *Book) newAccount(who Who) *Account {
 	now := b.now().UnixMilli()
 	who = who.clip(b.opt.Edge)
-	return &Account{book: b, who: who, gauge: b.opt.Metrics.stream(who), lastMS: now, startMS: now}
+	a := &Account{book: b, gauge: b.opt.Metrics.stream(who), lastMS: now, startMS: now}
+	a.who.Store(&who)
+	return a
 }
 
 // Find is the open account of a session.
@@ -268,23 +270,23 @@ func (b *Book) take(e Event) bool {
 
 // drop closes an account that has heard nothing since t.
 func (b *Book) drop(a *Account, t time.Time) {
-	p := &b.part[b.shard(a.who.Key)]
+	p := &b.part[b.shard(a.who.Load().Key)]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if a.closeIfIdle(t) {
-		delete(p.accounts, a.who.Key)
+		delete(p.accounts, a.who.Load().Key)
 	}
 }
 
 // Discard forgets an account that has heard nothing and to which nothing is on its way. It reports whether it did.
 func (b *Book) Discard(a *Account) bool {
-	p := &b.part[b.shard(a.who.Key)]
+	p := &b.part[b.shard(a.who.Load().Key)]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.accounts[a.who.Key] != a || !a.closeUnheard() {
+	if p.accounts[a.who.Load().Key] != a || !a.closeUnheard() {
 		return false
 	}
-	delete(p.accounts, a.who.Key)
+	delete(p.accounts, a.who.Load().Key)
 	return true
 }
 

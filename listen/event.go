@@ -49,12 +49,17 @@ const maxText = 256
 // clip bounds the texts that come from outside.
 func (w Who) clip(edge string) Who {
 	w.Edge = edge
-	for _, s := range [...]*string{&w.UserID, &w.DeviceID, &w.DeviceType, &w.IP, &w.UserAgent, &w.Country, &w.Edge} {
+	for _, s := range w.texts() {
 		if len(*s) > maxText {
 			*s = strings.ToValidUTF8((*s)[:maxText], "")
 		}
 	}
 	return w
+}
+
+// texts are those that come from outside, and the edge.
+func (w *Who) texts() [7]*string {
+	return [...]*string{&w.UserID, &w.DeviceID, &w.DeviceType, &w.IP, &w.UserAgent, &w.Country, &w.Edge}
 }
 
 // Span is a delivered piece [From, To) of a media timeline. The units are the axis's own; Worth is the media

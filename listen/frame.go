@@ -24,7 +24,7 @@ const (
 type frameKind byte
 
 const (
-	frameWho      frameKind = 'W' // ref, who: an account the file will speak of
+	frameWho      frameKind = 'W' // ref, start, who: an account the file will speak of; again when who it is has changed
 	frameSlice    frameKind = 'S' // ref, slice: the whole of an open slice; a later one of the same id replaces it
 	frameCoverage frameKind = 'C' // ref, intervals: what of the timeline the account has been given
 	frameReason   frameKind = 'R' // ref, reason: why the session ended
@@ -123,7 +123,7 @@ func (p *payload) who() (w Who) {
 	w.Key.ID = session.ID(p.text())
 	w.Key.Group = p.text()
 	w.Kind = session.Kind(p.text())
-	for _, s := range [...]*string{&w.UserID, &w.DeviceID, &w.DeviceType, &w.IP, &w.UserAgent, &w.Country, &w.Edge} {
+	for _, s := range w.texts() {
 		*s = p.text()
 	}
 	return w

@@ -122,7 +122,7 @@ func (j *Journal) put(a *Account) {
 		start := j.out.begin(frameWho)
 		j.out.uint(a.ref)
 		j.out.int(a.startMS)
-		j.out.who(&a.who)
+		j.out.who(a.who.Load())
 		j.out.end(start)
 	}
 	for i := range a.meters {
@@ -355,6 +355,9 @@ func (r *Recovered) read(path string) error {
 				i = len(r.Accounts)
 				known[a.Who.Key] = i
 				r.Accounts = append(r.Accounts, a)
+			}
+			if !p.bad {
+				r.Accounts[i].Who = a.Who // it may have changed
 			}
 			byRef[ref] = i
 			return nil

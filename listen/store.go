@@ -63,4 +63,9 @@ const (
 	Refused    Reason = "refused"     // cut: it turned out after the connection that he may not listen
 	Kicked     Reason = "kicked"      // an operator ended the connection
 	Drain      Reason = "drain"       // the edge was shut down
+	Ended      Reason = "ended"       // by the app, or by an operator who ended the session
+	Banned     Reason = "banned"      // an operator banned the user, or the listener
+	Blackout   Reason = "blackout"    // a rule says that it may not be heard here now
+	Evicted    Reason = "evicted"     // another session of the same limit needed the place
+	Expired    Reason = "expired"     // the time was over that a token or a callback gave
 )

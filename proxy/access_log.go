@@ -187,7 +187,7 @@ func (p *Proxy) visit(r *http.Request) *visit {
 	if p.opt.AccessLog == nil {
 		return nil
 	}
-	address := p.opt.IP.apply(p.opt.Trusted.address(r))
+	address := p.opt.IP.Apply(p.opt.Trusted.address(r))
 	path, _, _ := strings.Cut(r.RequestURI, "?") // as Icecast: a query may hold a token
 	if r.URL.User != nil {
 		path = r.URL.Scheme + "://" + r.URL.Host + r.URL.EscapedPath() // and this a password

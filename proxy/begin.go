@@ -1,12 +1,14 @@
 package proxy
 
 import (
+	"context"
 	"math"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
+	"earshot/gate"
 	"earshot/listen"
 	"earshot/relay"
 	"earshot/session"
@@ -27,16 +29,20 @@ type visitor struct {
 	mount   *mount
 	hub     *relay.Hub
 	info    relay.Info
+	visit   gate.Visit
 	session *session.Session // nil: he may only be looking, and admit is asked later
 	fresh   bool             // the session is new
+	sitting *gate.Sitting    // of the session's connection
+	ticket  *relay.Ticket    // of the connection
 	admit   func() (*listen.Account, error)
 	from    relay.Place
 	offset  string // value of offsetHeader; "": he has not asked for one
 }
 
 // enter opens the stream for a listener and lets him in, or puts that off where he may only be looking.
-func (p *Proxy) enter(r *http.Request, m *mount, who identity) (v *visitor, err error) {
-	v = &visitor{mount: m}
+func (p *Proxy) enter(r *http.Request, m *mount, a *admission) (v *visitor, err error) {
+	l := p.listener(r)
+	v = &visitor{mount: m, ticket: new(relay.Ticket), visit: gate.Visit{Address: l.Address, Agent: strings.Clone(l.Agent)}}
 	if v.hub, v.info, err = p.opt.Relay.Open(r.Context(), m.relayMount()); err != nil {
 		p.opt.Relay.Forget(v.hub)
 		return nil, noEntry(m, err)
@@ -45,18 +51,80 @@ func (p *Proxy) enter(r *http.Request, m *mount, who identity) (v *visitor, err 
 		return nil, err
 	}
 	if looks(r) {
-		v.admit = p.admitLater(r, who)
+		v.admit = p.admitLater(r.WithContext(context.WithoutCancel(r.Context())), v, a)
 		return v, nil
 	}
-	v.session, v.fresh, err = p.admit(r, admission{who: who}, session.ICY)
-	return v, err
+	if v.session, v.fresh, err = p.admit(r, a); err != nil {
+		return nil, err
+	}
+	v.sits(p)
+	return v, nil
+}
+
+// admitLater is the admission of one who may only be looking. He has joined when it is asked.
+func (p *Proxy) admitLater(r *http.Request, v *visitor, a *admission) func() (*listen.Account, error) {
+	return func() (*listen.Account, error) {
+		s, fresh, err := p.admit(r, a)
+		if err != nil {
+			return nil, err
+		}
+		v.session, v.fresh = s, fresh
+		v.sits(p)
+		v.joined(p)
+		return p.account(s), nil
+	}
+}
+
+// sits has the gate look after the connection from now on.
+func (v *visitor) sits(p *Proxy) {
+	v.sitting = p.opt.Gate.Sit(v.session, gate.Seated{Visit: v.visit, Taken: v.ticket.Taken,
+		Cut: func(why gate.Code) { v.ticket.End(reasons[why]) },
+		Move: func(s *session.Session) {
+			if s.Start() {
+				p.begin(s, false)
+			}
+			v.ticket.Charge(p.account(s))
+		}})
+}
+
+// reasons are why connections are cut, as the books have it.
+var reasons = map[gate.Code]listen.Reason{gate.Ended: listen.Ended, gate.Banned: listen.Banned, gate.Blackout: listen.Blackout,
+	gate.TooManySessions: listen.Evicted, gate.ChooseSession: listen.Evicted, gate.EdgeFull: listen.Refused, gate.NotAllowed: listen.Refused}
+
+// joined counts a session with its first listener. What has come between his admission and now finds him.
+func (v *visitor) joined(p *Proxy) {
+	if v.session == nil {
+		return // he may only be looking
+	}
+	if v.session.Start() {
+		p.begin(v.session, false)
+	}
+	v.sitting.Check()
+}
+
+// leaves is called when the connection is closed.
+func (v *visitor) leaves() {
+	if v.sitting != nil {
+		v.sitting.Leave()
+	}
+}
+
+// turnedAway forgets a session that was never heard: the listener who began it was not let in.
+func (v *visitor) turnedAway(p *Proxy) {
+	v.leaves()
+	if !v.fresh {
+		return
+	}
+	if a, ok := p.opt.Book.Find(v.session.Key); !ok || p.opt.Book.Discard(a) {
+		p.opt.Gate.Release(v.session.Key)
+	}
 }
 
 // asksToJoin is what the two ways to join have in common.
 func (p *Proxy) asksToJoin(r *http.Request, v *visitor) relay.Join {
-	j := relay.Join{Stream: v.mount.group, From: v.from, Admit: v.admit}
+	j := relay.Join{Stream: v.mount.group, From: v.from, Admit: v.admit, Ticket: v.ticket}
 	if v.session != nil {
-		j.Account = p.opt.Book.Account(p.who(v.session))
+		j.Account = p.account(v.session)
 	}
 	if wantsMetadata(r, v.info) {
 		j.MetaInt = metaInt
@@ -110,18 +178,4 @@ func looks(r *http.Request) bool {
 	}
 	last, err := strconv.ParseUint(spec, 10, 64)
 	return err == nil && last < 1024
-}
-
-// admitLater is the admission of one who may only be looking.
-func (p *Proxy) admitLater(r *http.Request, who identity) func() (*listen.Account, error) {
-	return func() (*listen.Account, error) {
-		s, fresh, err := p.admit(r, admission{who: who}, session.ICY)
-		if err != nil {
-			return nil, err
-		}
-		if fresh && s.Start() {
-			p.begin(s, false)
-		}
-		return p.opt.Book.Account(p.who(s)), nil
-	}
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"earshot/gate"
 	"earshot/origin"
 	"earshot/relay"
+	"earshot/session"
 )
 
 // Problem is a refusal as players and apps see it: problem+json (RFC 9457) with a stable code. It never holds an origin's
@@ -24,6 +26,9 @@ type Problem struct {
 	RetryAfter time.Duration // 0: no telling
 	Allow      string        // of a 405
 	Location   string        // of a 302
+	Rule       string        // id of the blackout that refuses
+	Message    string        // of that, for the listener
+	Conflicts  []conflict    // of a 409
 
 	cause error // for the log
 }
@@ -42,18 +47,50 @@ func methodNotAllowed() *Problem {
 		Detail: "a stream answers GET, HEAD and OPTIONS only"}
 }
 
+// refusals are the gate's, with the words for those that say nothing themselves.
+var refusals = map[gate.Code]struct {
+	status int
+	detail string
+}{
+	gate.RateLimited:     {http.StatusTooManyRequests, "too many new sessions from this address; try again shortly"},
+	gate.EdgeFull:        {http.StatusServiceUnavailable, "this edge serves as many sessions as it may; try again, or another edge"},
+	gate.TokenRequired:   {http.StatusUnauthorized, "this stream needs a token"},
+	gate.TokenInvalid:    {http.StatusUnauthorized, "the token is not valid"},
+	gate.NotAllowed:      {http.StatusForbidden, "not allowed"},
+	gate.GrantInvalid:    {http.StatusForbidden, "this address was not given to you; begin with the stream's own"},
+	gate.TooManySessions: {http.StatusForbidden, "as many sessions play as may"},
+	gate.ChooseSession:   {http.StatusConflict, "as many sessions play as may; choose one to end"},
+	gate.Blackout:        {http.StatusForbidden, "this is not available here at this time"},
+	gate.Banned:          {http.StatusForbidden, "banned"},
+	gate.Ended:           {http.StatusGone, "this session was ended"},
+}
+
 // refusal is the gate's refusal as a problem.
 func refusal(v gate.Verdict) *Problem {
-	p := &Problem{Code: string(v.Code), RetryAfter: v.RetryAfter}
-	switch v.Code {
-	case gate.RateLimited:
-		p.Status, p.Detail = http.StatusTooManyRequests, "too many new sessions from this address; try again shortly"
-	case gate.EdgeFull:
-		p.Status, p.Detail = http.StatusServiceUnavailable, "this edge serves as many sessions as it may; try again, or another edge"
-	default:
-		p.Status, p.Detail = http.StatusForbidden, "not allowed"
+	as, ok := refusals[v.Code]
+	if !ok {
+		as.status, as.detail = http.StatusForbidden, "not allowed"
+	}
+	p := &Problem{Status: as.status, Code: string(v.Code), Detail: cmp.Or(v.Detail, as.detail), RetryAfter: v.RetryAfter, Rule: v.Rule}
+	if v.Code == gate.Blackout {
+		p.Message = v.Detail
+	}
+	for _, c := range v.Conflicts {
+		p.Conflicts = append(p.Conflicts, conflict{c.Code, c.SessionID, c.Group, c.Service, c.DeviceType, c.Agent, c.Started.UTC(), c.Seen.UTC()})
 	}
 	return p
+}
+
+// conflict is a session that stands in the way, as players see it.
+type conflict struct {
+	Code       string     `json:"code"` // of termination: name it as X-Terminate, or terminate=, to end the session
+	SessionID  session.ID `json:"session_id"`
+	Stream     string     `json:"stream"`
+	Service    string     `json:"service,omitempty"`
+	DeviceType string     `json:"device_type,omitempty"`
+	Agent      string     `json:"user_agent,omitempty"`
+	Started    time.Time  `json:"started"`
+	Seen       time.Time  `json:"last_seen"`
 }
 
 // fetchFailed is an origin's failure as a problem. stream names what was asked for in the edge's own words.
@@ -126,8 +163,20 @@ func (p *Problem) write(w http.ResponseWriter, head bool) {
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
 	}
-	body, err := json.Marshal(map[string]any{"type": "about:blank", "title": http.StatusText(p.Status), "status": p.Status,
-		"code": p.Code, "detail": p.Detail})
+	if p.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="earshot"`)
+	}
+	fields := map[string]any{"type": "about:blank", "title": http.StatusText(p.Status), "status": p.Status, "code": p.Code, "detail": p.Detail}
+	if p.Rule != "" {
+		fields["rule"] = p.Rule
+	}
+	if p.Message != "" {
+		fields["message"] = p.Message
+	}
+	if len(p.Conflicts) > 0 {
+		fields["conflicts"] = p.Conflicts
+	}
+	body, err := json.Marshal(fields)
 	if err != nil {
 		body = []byte(`{"code":"internal"}`)
 	}

@@ -1,26 +1,23 @@
 package proxy
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
-	"earshot/gate"
 	"earshot/origin"
 	"earshot/playlist"
-	"earshot/session"
 )
 
 // The names of our parameters, and of the delivery directives that belong to a request and not to a playlist (RFC 8216bis, 6.2.5).
 var (
-	ourParams  = []string{playlist.SessionParam, playlist.GrantParam, playlist.CMCDParam, "offset"}
+	ourParams  = []string{playlist.SessionParam, playlist.GrantParam, playlist.CMCDParam, offsetParam, terminateParam}
 	directives = []string{"_HLS_msn", "_HLS_part", "_HLS_skip", "_HLS_push", "_HLS_report"}
 )
 
 // upstreamQuery is what of a client's query goes to the origin.
 func (m *mount) upstreamQuery(raw string) string {
-	raw = playlist.StripQuery(raw, ourParams...)
+	raw = playlist.StripQuery(raw, m.stream.ours...)
 	if m.stream.Query == nil || raw == "" {
 		return raw
 	}
@@ -99,54 +96,6 @@ func streamKey(group, line string) string {
 }
 
 const maxStreamKey = 256
-
-// admission is a request on its way through the gate.
-type admission struct {
-	who  identity
-	bare bool // it says nothing of itself, and no live session is its own
-	new  bool // its session begins with it
-}
-
-// approach finds out whose request it is. what names the thing a bare request belongs to; no other is asked for it. A request that would begin
-// a session knocks at the gate.
-func (p *Proxy) approach(r *http.Request, m *mount, what func() string) (admission, error) {
-	a := admission{who: p.identify(r, m.group)}
-	switch {
-	case a.who.grant != nil:
-		return a, nil
-	case a.who.key.ID != "":
-		a.new = !p.opt.Gate.Known(a.who.key)
-	default:
-		var live bool
-		a.who.key, live = p.bare(r, m.group, what())
-		a.bare, a.new = true, !live
-	}
-	if a.new {
-		if v := p.opt.Gate.Knock(p.opt.Trusted.address(r)); v.Action != gate.Allow {
-			return a, refusal(v)
-		}
-	}
-	return a, nil
-}
-
-// admit passes the gate. The session it returns has begun; fresh tells whether it did so now, and not with a grant that
-// another edge, or this one before a restart, has given.
-func (p *Proxy) admit(r *http.Request, a admission, kind session.Kind) (s *session.Session, fresh bool, err error) {
-	req := gate.Request{Key: a.who.key, Kind: kind, Listener: p.listener(r)}
-	if g := a.who.grant; g != nil {
-		req.Issued = g.Issued
-		req.Listener.UserID, req.Listener.DeviceID, req.Listener.DeviceType = g.UserID, g.DeviceID, g.DeviceType
-	}
-	v := p.opt.Gate.Admit(req)
-	if v.Action != gate.Allow {
-		return nil, false, refusal(v)
-	}
-	fresh = v.Fresh && a.who.grant == nil
-	if v.Fresh && !fresh {
-		v.Session.Start()
-	}
-	return v.Session, fresh, nil
-}
 
 func unescape(s string) string {
 	if out, err := url.QueryUnescape(s); err == nil {

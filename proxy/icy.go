@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"earshot/gate"
 	"earshot/relay"
 	"earshot/session"
 )
@@ -36,16 +35,15 @@ func (p *Proxy) serveICY(w *answer, r *http.Request, m *mount) error {
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	who := p.identify(r, m.group)
-	if who.key.ID == "" {
-		who.key.ID = session.NewID()
+	a := admission{who: p.identify(r, m)}
+	a.proof = p.proof(r, m, &a)
+	if a.who.key.ID == "" {
+		a.who.key.ID = session.NewID()
 	}
-	if !p.opt.Gate.Known(who.key) {
-		if v := p.opt.Gate.Knock(p.opt.Trusted.address(r)); v.Action != gate.Allow {
-			return refusal(v)
-		}
+	if err := p.pass(r, m, &a, session.ICY, 0, true); err != nil {
+		return err
 	}
-	v, err := p.enter(r, m, who)
+	v, err := p.enter(r, m, &a)
 	if err != nil {
 		return err
 	}
@@ -54,27 +52,10 @@ func (p *Proxy) serveICY(w *answer, r *http.Request, m *mount) error {
 		join = p.joinStream
 	}
 	if err := join(w, r, v); err != nil {
-		if v.fresh {
-			p.release(v.session)
-		}
+		v.turnedAway(p)
 		return err
 	}
 	return nil
-}
-
-// joined counts a session with its first listener; there is none yet of one who may only be looking.
-func (p *Proxy) joined(s *session.Session) {
-	if s != nil && s.Start() {
-		p.begin(s, false)
-	}
-}
-
-// release forgets a session that was never heard: the listener who began it was not let in.
-func (p *Proxy) release(s *session.Session) {
-	a, ok := p.opt.Book.Find(s.Key)
-	if !ok || p.opt.Book.Discard(a) {
-		p.opt.Gate.Release(s.Key)
-	}
 }
 
 func (p *Proxy) join(w *answer, r *http.Request, v *visitor) error {
@@ -86,10 +67,14 @@ func (p *Proxy) join(w *answer, r *http.Request, v *visitor) error {
 	j := p.asksToJoin(r, v)
 	j.Conn, j.Pending = nc, p.icyHead(r, v)
 	visit := w.visit
-	j.OnLeave = func(l relay.Left) { visit.over(http.StatusOK, l.Bytes, l.For) }
+	j.OnLeave = func(l relay.Left) {
+		v.leaves()
+		visit.over(http.StatusOK, l.Bytes, l.For)
+	}
 	if c, ok := nc.(*conn); ok {
 		j.Conn = c.TCPConn // the relay does with the socket what only a TCPConn can: it gathers writes, and discards what is unsent
 		j.OnLeave = func(l relay.Left) {
+			v.leaves()
 			_ = c.Close() // settles the bodies that went before; the socket is closed already
 			visit.over(http.StatusOK, l.Bytes, l.For)
 		}
@@ -97,7 +82,7 @@ func (p *Proxy) join(w *answer, r *http.Request, v *visitor) error {
 	if err := v.hub.Join(j); err != nil {
 		return p.turnAway(w, r, nc, noEntry(v.mount, err))
 	}
-	p.joined(v.session)
+	v.joined(p)
 	w.status, w.handed = http.StatusOK, true
 	return nil
 }

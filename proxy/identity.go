@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +18,9 @@ type TrustedProxies struct {
 	Prefixes []netip.Prefix
 	Header   string // X-Forwarded-For, or another that holds one address or a list in its form
 }
+
+// Address is the client's, as [Proxy] takes it.
+func (t *TrustedProxies) Address(r *http.Request) netip.Addr { return t.address(r) }
 
 // address is the client's: the peer's, or, from a trusted peer, the last address in the header that is not a trusted one
 // itself. Anything else in the header is hearsay.
@@ -75,23 +80,32 @@ type identity struct {
 	key    session.Key    // empty ID: it says nothing
 	grant  *session.Grant // nil: none that is valid
 	text   string         // of the grant, as it came
+	broken error          // why a grant that came was not taken
+	app    *session.Seat  // of a session that an app made; nil: none did, as far as is known
 	notice string         // what was wrong with an id that was not taken
 }
 
-// identify reads a request's claims on the group. A grant that fails its check is no grant (DESIGN, where no rule says otherwise).
-func (p *Proxy) identify(r *http.Request, group string) identity {
+// identify reads a request's claims on the group. A grant that fails its check is no grant (DESIGN, where no rule says otherwise); nor is one
+// that was given before the stream was guarded.
+func (p *Proxy) identify(r *http.Request, m *mount) identity {
 	q := queryOf(r.URL.RawQuery)
-	who := identity{key: session.Key{Group: group}}
+	who := identity{key: session.Key{Group: m.group}}
 	if q.grant != "" {
 		g, err := p.opt.Signer.Verify(q.grant, session.ID(q.session))
-		if err == nil && g.Group == group && q.session != "" {
+		if err == nil && (g.Group != m.group || q.session == "") {
+			err = errGrantElsewhere
+		}
+		if err == nil && !g.Proved && p.guards(m) {
+			err = errGrantUnproved
+		}
+		if err == nil {
 			who.key.ID, who.grant, who.text = session.ID(q.session), &g, q.grant
 			return who
 		}
+		who.broken = err
 		p.metrics.grantRejected(err)
 	}
-	if q.session != "" && p.opt.Gate.Known(session.Key{ID: session.ID(q.session), Group: group}) {
-		who.key.ID = session.ID(q.session)
+	if p.knows(r, q.session, &who) {
 		return who
 	}
 	for _, claim := range [...]string{r.Header.Get(playlist.SessionParam), q.session, cmcdSession(r.Header.Get("CMCD-Session")), cmcdSession(q.cmcd)} {
@@ -110,6 +124,33 @@ func (p *Proxy) identify(r *http.Request, group string) identity {
 		who.notice = err.Error()
 	}
 	return who
+}
+
+// Errors of a grant whose signature is good.
+var (
+	errGrantElsewhere = errors.New("grant of another stream")
+	errGrantUnproved  = errors.New("grant of a listener who has not shown who he is")
+)
+
+// knows takes a query's id that the live table knows: a session goes on, or an app made one and put its id into the URL.
+func (p *Proxy) knows(r *http.Request, text string, who *identity) bool {
+	if text == "" {
+		return false
+	}
+	key := session.Key{ID: session.ID(text), Group: who.key.Group}
+	if _, ok := p.opt.Gate.Live(key); ok {
+		who.key = key
+		return true
+	}
+	id, err := session.ParseID(text)
+	if err != nil || session.IsBare(id) || !p.opt.Apps {
+		return false
+	}
+	seat, ok := p.opt.Gate.AppSeat(r.Context(), id)
+	if ok {
+		who.key.ID, who.app = id, &seat
+	}
+	return ok
 }
 
 // claims are our parameters in a query.
@@ -177,12 +218,16 @@ func quoted(s string) (value, rest string) {
 	return b.String(), ""
 }
 
-// bare is the identity of a listener who says nothing: the live session of his address, agent and what he asks for, or a new id
+// bare is the identity of a listener who says nothing: the live session of his address, agent, what he asks for and what he shows, or a new id
 // that he will share with nobody else.
-func (p *Proxy) bare(r *http.Request, group, what string) (key session.Key, live bool) {
-	tag := p.opt.Signer.BareTag(p.opt.Trusted.address(r), r.UserAgent(), group+"\x00"+what)
-	if id, ok := p.opt.Gate.Bare(tag, group); ok {
-		return session.Key{ID: id, Group: group}, true
+func (p *Proxy) bare(r *http.Request, group, what string, proof uint64) session.Key {
+	what = group + "\x00" + what
+	if proof != 0 {
+		what += "\x00" + strconv.FormatUint(proof, 36)
 	}
-	return session.Key{ID: session.NewBareID(tag, time.Now()), Group: group}, false
+	tag := p.opt.Signer.BareTag(p.opt.Trusted.address(r), r.UserAgent(), what)
+	if id, ok := p.opt.Gate.Bare(tag, group); ok {
+		return session.Key{ID: id, Group: group}
+	}
+	return session.Key{ID: session.NewBareID(tag, time.Now()), Group: group}
 }

@@ -82,7 +82,7 @@ func TestIPPolicy(t *testing.T) {
 		{FullIP, "192.0.2.77", "192.0.2.77"}, {TruncateIP, "192.0.2.77", "192.0.2.0"}, {NoIP, "192.0.2.77", ""},
 		{TruncateIP, "2001:db8:1:2::3", "2001:db8:1::"}, {FullIP, "2001:db8::1", "2001:db8::1"},
 	} {
-		if got := c.policy.apply(netip.MustParseAddr(c.ip)); got != c.want {
+		if got := c.policy.Apply(netip.MustParseAddr(c.ip)); got != c.want {
 			t.Errorf("%s of %s: %q", c.policy, c.ip, got)
 		}
 	}

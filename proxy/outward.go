@@ -9,9 +9,11 @@ import (
 	"github.com/grafana/regexp"
 )
 
-// outward is the edge as the client reaches it: scheme and host, without a slash at the end. A Host that is none is not repeated; the
+func (p *Proxy) outward(r *http.Request) string { return p.opt.Trusted.Outward(r) }
+
+// Outward is the edge as the client reaches it: scheme and host, without a slash at the end. A Host that is none is not repeated; the
 // address that the connection came to stands instead.
-func (p *Proxy) outward(r *http.Request) string {
+func (t *TrustedProxies) Outward(r *http.Request) string {
 	host := r.Host
 	if len(host) > maxHost || !hostText.MatchString(host) {
 		host = "localhost"
@@ -19,7 +21,7 @@ func (p *Proxy) outward(r *http.Request) string {
 			host = a.String()
 		}
 	}
-	return p.opt.Trusted.scheme(r) + "://" + host
+	return t.scheme(r) + "://" + host
 }
 
 const maxHost = 255 + len(":65535")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"earshot/gate"
 	"earshot/origin"
 	"earshot/playlist"
 	"earshot/session"
@@ -22,7 +23,7 @@ func (p *Proxy) servePlaylist(w *answer, r *http.Request, m *mount) error {
 		return notFound("no playlist has so long a path")
 	}
 	name := m.playlistName(r.URL.RawQuery)
-	a, err := p.approach(r, m, func() string { return m.rest })
+	a, err := p.approach(r, m, func() string { return m.rest }, 0)
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,8 @@ func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.
 	}
 	if a.bare && pl.Doc.Kind == playlist.KindMaster {
 		// A master begins a session of its own each time; only what is polled is one session while it is.
-		a.who.key.ID = session.NewID()
+		a.who.key.ID, a.session = session.NewID(), nil
+		a.request = p.request(r, &a, session.HLS, p.listener(r), true)
 	}
 	if location, ok := m.movedQuery(r, pl); ok {
 		w.Header().Set("Location", location)
@@ -69,7 +71,7 @@ func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.
 		w.WriteHeader(http.StatusFound)
 		return nil
 	}
-	s, fresh, err := p.admit(r, a, session.HLS)
+	s, fresh, err := p.admit(r, &a)
 	if err != nil {
 		return err
 	}
@@ -127,12 +129,12 @@ func (p *Proxy) personalise(ctx context.Context, dst []byte, m *mount, pl *origi
 		}
 	}
 	plan := p.plan(m, pl)
-	add := playlist.Additions{Session: string(s.Key.ID), Grant: p.sign(s, who.grant, says)}
-	if who.grant != nil && who.grant.Role == session.RoleMaster {
+	add := playlist.Additions{Session: string(s.Key.ID), Grant: p.sign(s, &who, says)}
+	if who.grant != nil && who.grant.Role == session.RoleMaster && who.key == s.Key {
 		add.MasterGrant = who.text
 	}
 	if plan.HasKeys() {
-		add.KeyGrant = p.sign(s, who.grant, session.Grant{Role: session.RoleKey})
+		add.KeyGrant = p.sign(s, &who, session.Grant{Role: session.RoleKey})
 	}
 	return plan.Splice(dst, &add), nil
 }
@@ -150,13 +152,14 @@ func (p *Proxy) begin(s *session.Session, master bool) {
 
 // sign completes a grant that says what a URI belongs to with whose it is. It begins when the grant of the request did, so that the URIs are
 // the same from whichever edge they come.
-func (p *Proxy) sign(s *session.Session, from *session.Grant, g session.Grant) string {
-	l := &s.Listener
-	g.Group, g.UserID, g.DeviceID, g.DeviceType, g.Issued = s.Key.Group, l.UserID, l.DeviceID, l.DeviceType, s.Issued
-	if from != nil {
-		g.Issued, g.Expires = from.Issued, from.Expires
+func (p *Proxy) sign(s *session.Session, from *identity, says session.Grant) string {
+	g := gate.GrantOf(s)
+	if from.grant != nil && from.key == s.Key {
+		whole := *from.grant
+		g = &whole
 	}
-	return p.opt.Signer.Sign(s.Key.ID, &g)
+	g.Role, g.Playlist, g.ByQuery, g.Master = says.Role, says.Playlist, says.ByQuery, says.Master
+	return p.opt.Signer.Sign(s.Key.ID, g)
 }
 
 // descent is what the grant on a playlist's own URIs says of it, and the variables of the master that led to it. It may wait for that master.

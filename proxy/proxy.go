@@ -7,9 +7,11 @@ package proxy
 
 import (
 	"errors"
+	"hash/maphash"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +35,10 @@ type Options struct {
 	Server  string // value of the Server header and the name sent to ICY listeners
 	Edge    string // this edge's name, as status-json.xsl tells where it is
 
+	Apps        bool                                   // apps make sessions whose ids stand in URLs
+	Credentials []string                               // query parameters that show who a listener is
+	CutPath     func(path string) (token, rest string) // takes a token out of an escaped path; nil: none stands there
+
 	AccessLog *AccessLog // of ICY requests; nil: none. Close it once the relay is shut down
 	Log       *slog.Logger
 	Metrics   *Metrics
@@ -48,6 +54,7 @@ type Proxy struct {
 	large     chan struct{} // a place for each large playlist being personalised
 	server    []string      // value of the Server header; nobody writes to it
 	status    status        // of the mounts
+	seed      maphash.Seed  // of what stands for credentials
 }
 
 // New makes the data plane. Close it.
@@ -55,9 +62,14 @@ func New(opt Options) *Proxy {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	p := &Proxy{opt: opt, routes: newRoutes(opt.Streams), metrics: opt.Metrics, server: []string{opt.Server},
+	p := &Proxy{opt: opt, routes: newRoutes(opt.Streams), metrics: opt.Metrics, server: []string{opt.Server}, seed: maphash.MakeSeed(),
 		timelines: newTimelines(opt.Origin, opt.Log), large: make(chan struct{}, maxLarge)}
 	p.status.init(p)
+	for _, s := range opt.Streams {
+		if !s.Open && opt.Gate != nil && opt.Gate.Guarded() {
+			s.ours = slices.Concat(ourParams, opt.Credentials)
+		}
+	}
 	return p
 }
 
@@ -75,6 +87,7 @@ func (p *Proxy) Close() { p.timelines.close() }
 
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	r = p.cutPath(r)
 	c := connOf(r)
 	out, done := responder(w, r, c)
 	defer done()
@@ -206,7 +219,8 @@ const (
 	NoIP       IPPolicy = "none"
 )
 
-func (i IPPolicy) apply(a netip.Addr) string {
+// Apply is an address as it is stored.
+func (i IPPolicy) Apply(a netip.Addr) string {
 	if !a.IsValid() || i == NoIP {
 		return ""
 	}
@@ -234,9 +248,9 @@ func (p *Proxy) account(s *session.Session) *listen.Account {
 
 // who is a session as events name it.
 func (p *Proxy) who(s *session.Session) listen.Who {
-	l := &s.Listener
+	l := s.Listener()
 	return listen.Who{Key: s.Key, Kind: s.Kind, UserID: l.UserID, DeviceID: l.DeviceID, DeviceType: l.DeviceType,
-		IP: p.opt.IP.apply(l.Address), UserAgent: l.Agent, Country: l.Country}
+		IP: p.opt.IP.Apply(l.Address), UserAgent: l.Agent, Country: l.Country}
 }
 
 // listener is who asks, as far as the request itself tells.

@@ -29,7 +29,10 @@ type Stream struct {
 	Query    []string    // parameters that go upstream; nil: all but ours
 	Follow   []string    // hosts that the origin may redirect to
 
-	via string // Follow, as caches tell it from another's
+	Open bool // nobody need show who he is
+
+	via  string   // Follow, as caches tell it from another's
+	ours []string // parameters that do not go upstream
 }
 
 // mount is a stream as one request meets it, captures expanded.
@@ -59,7 +62,7 @@ type routes struct {
 func newRoutes(streams []*Stream) *routes {
 	r := &routes{icy: make(map[string]*Stream)}
 	for _, s := range streams {
-		s.via = strings.Join(s.Follow, ",")
+		s.via, s.ours = strings.Join(s.Follow, ","), ourParams
 		switch {
 		case s.Match != nil:
 			r.patterns = append(r.patterns, s)

@@ -21,7 +21,7 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 	a, err := p.approach(r, m, func() string {
 		in = p.belongs(r, m)
 		return in.within(m)
-	})
+	}, session.PieceOf(m.rest, r.Header.Get("Range")))
 	if err != nil {
 		return segmentKind, err
 	}
@@ -49,7 +49,7 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 		w.WriteHeader(media.Status)
 		return segmentKind, nil
 	}
-	s, fresh, err := p.admit(r, a, session.HLS)
+	s, fresh, err := p.admit(r, &a)
 	if err != nil {
 		return segmentKind, err
 	}

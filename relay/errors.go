@@ -14,6 +14,7 @@ var (
 	ErrTimeout  = errors.New("the stream's source did not answer in time")
 	ErrFull     = errors.New("the stream has as many listeners as it may have")
 	ErrClosed   = errors.New("the relay is shut down")
+	ErrChanged  = errors.New("the stream has another format than a moment ago") // open it again
 )
 
 // Outcome is how an attempt to connect to a source ended; a metric label.

@@ -28,7 +28,14 @@ type Join struct {
 	// one of the streams of an HTTP/2 connection. It must not block.
 	Unsent func() int64
 
-	// OnLeave, if not nil, is called once, when the meter is settled and the connection closed. Shutdown waits for it.
+	// Info, if it names a type, is what the head was made of that he has been sent, or that is Pending: Join fails with [ErrChanged] where the
+	// stream has become another since.
+	Info Info
+
+	Ticket *Ticket // if not nil, is for this connection from then on
+
+	// OnLeave, if not nil, is called once if Join succeeded, when the meter is settled and the connection closed; never if it failed. Shutdown
+	// waits for it.
 	OnLeave func(Left)
 }
 
@@ -40,7 +47,7 @@ type Left struct {
 }
 
 // Join hands a connection to the hub and returns. The listener gets whole frames from the burst on, until he leaves or
-// is cut. On an error ([ErrFull], [ErrClosed]) the connection stays the caller's.
+// is cut. On an error ([ErrFull], [ErrClosed], [ErrChanged]) the connection stays the caller's.
 func (h *Hub) Join(j Join) error {
 	if j.Conn == nil || j.Account == nil && j.Admit == nil {
 		return errors.New("join without a connection, or without an account")
@@ -51,7 +58,11 @@ func (h *Hub) Join(j Join) error {
 	if err := h.refusal(); err != nil {
 		return err
 	}
+	if j.Info.ContentType != "" && familyOf(j.Info.ContentType) != familyOf(h.info.ContentType) {
+		return ErrChanged
+	}
 	l.startAt(j.From, intro)
+	l.ticket.give(l) // before anything of his runs, which takes it back
 	h.listeners[l] = struct{}{}
 	if l.looks {
 		h.looking++
@@ -66,8 +77,8 @@ func (h *Hub) Join(j Join) error {
 }
 
 func newListener(h *Hub, j Join) *listener {
-	l := &listener{hub: h, conn: j.Conn, sock: socketOf(j.Conn), writer: h.relay.writer(), onLeave: j.OnLeave, joined: time.Now(),
-		cursor: cursor{metaInt: max(0, j.MetaInt), metaLeft: max(0, j.MetaInt)}}
+	l := &listener{hub: h, conn: j.Conn, sock: socketOf(j.Conn), writer: h.relay.writer(), onLeave: j.OnLeave,
+		ticket: j.Ticket, joined: time.Now(), cursor: cursor{metaInt: max(0, j.MetaInt), metaLeft: max(0, j.MetaInt)}}
 	l.place.pace = nowhere
 	if len(j.Pending) > 0 {
 		l.pending = j.Pending

@@ -17,12 +17,15 @@ type listener struct {
 	direct  bool    // the writer writes to the socket itself; else a goroutine of the listener's own does
 	writer  *writer
 	onLeave func(Left)
+	ticket  *Ticket // may be nil
 	joined  time.Time
 	lag     int64         // ns that he stays behind live; 0: as far as there is
 	wake    chan struct{} // of the goroutine, told when it is his turn; nil if direct
 	let     chan struct{} // closed when the writer has let go of him; nil if direct
 
-	account atomic.Pointer[listen.Account] // nil while he is on trial
+	account atomic.Pointer[listen.Account] // the first one; nil while he is on trial
+	charged atomic.Pointer[listen.Account] // to be charged instead, if not nil, once there is a first one
+	taken   atomic.Int64                   // the most that the ticket has told
 	looks   bool                           // he has no place yet; guarded by the hub's mu
 	served  atomic.Bool                    // the goroutine is done
 
@@ -158,8 +161,9 @@ func (l *listener) leave(reason listen.Reason) {
 	l.await()
 	had := l.meter.finish()
 	l.conn.Close()
+	l.ticket.void(had)
 	l.hub.left(l, reason)
-	if a := l.account.Load(); a != nil {
+	if a := l.whose(); a != nil {
 		a.Close(reason)
 	} else {
 		l.hub.relay.opt.Metrics.looked(had)

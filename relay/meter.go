@@ -76,6 +76,17 @@ func (m *meter) charge(a *listen.Account) {
 	m.looked = nil
 }
 
+// turn has what is written from now on charged to another account, while the media goes on.
+func (m *meter) turn(a *listen.Account) {
+	if m.account == a {
+		return
+	}
+	m.account = a
+	if m.now != nil {
+		m.open(m.pos.Load(), m.written.Load())
+	}
+}
+
 // open makes sure that what is written after the first n bytes is metered from media position pos on.
 func (m *meter) open(pos, n int64) {
 	if m.now != nil {

@@ -35,3 +35,11 @@ func (s *socket) unsent() int64 {
 	}
 	return s.Unsent()
 }
+
+// unacked is how many of the bytes written the listener's kernel has not acknowledged; not ok after a close.
+func (s *socket) unacked() (n int64, ok bool) {
+	if s == nil {
+		return 0, true
+	}
+	return s.Unacked()
+}

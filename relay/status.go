@@ -71,7 +71,7 @@ func (h *Hub) Listening(f func(Listening) bool) {
 	}
 	h.mu.Unlock()
 	for _, l := range all {
-		a := l.account.Load()
+		a := l.whose()
 		if a == nil {
 			continue
 		}
@@ -97,7 +97,7 @@ func (h *Hub) End(session string, reason listen.Reason) (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for l := range h.listeners {
-		if a := l.account.Load(); a != nil && string(a.Who().Key.ID) == session {
+		if a := l.whose(); a != nil && string(a.Who().Key.ID) == session {
 			l.end(reason)
 			n++
 		}

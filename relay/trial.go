@@ -22,8 +22,15 @@ type trial struct {
 	account atomic.Pointer[listen.Account] // what admit has answered
 }
 
-// confirm makes a listener of one whose trial is over.
+// confirm makes a listener of one whose trial is over, and charges whom it is to charge from now on.
 func (l *listener) confirm(now time.Time) {
+	l.decide(now)
+	if a := l.charged.Load(); a != nil && l.trial == nil {
+		l.meter.turn(a)
+	}
+}
+
+func (l *listener) decide(now time.Time) {
 	t := l.trial
 	if t == nil || now.Before(t.until) {
 		return

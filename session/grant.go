@@ -28,6 +28,11 @@ type Grant struct {
 	Playlist   string    // the playlist the URI stands in: its path below the stream's prefix, and its query
 	ByQuery    bool      // the query is part of the playlist's name: others of the group have the same path
 	Master     string    // the master whose variables the playlist imports, named as Playlist is; mostly none
+	Proved     bool      // the listener has shown that he may listen
+	Shared     bool      // his device's players count once
+	App        bool      // an app made the session
+	Ends       time.Time // when the session is over, whatever it does; zero: never
+	Ceiling    int       // sessions that whoever answers for the user lets him have; 0: he did not say
 }
 
 // Roles that are no playlist.Role.
@@ -40,7 +45,11 @@ const (
 const (
 	byQuery   = 1 << iota // Grant.ByQuery
 	hasMaster             // Grant.Master follows
-	allFlags  = byQuery | hasMaster
+	proved                // Grant.Proved
+	shared                // Grant.Shared
+	byApp                 // Grant.App
+	hasBounds             // Grant.Ends and Grant.Ceiling follow
+	allFlags  = byQuery | hasMaster | proved | shared | byApp | hasBounds
 )
 
 // Errors of Verify.
@@ -55,6 +64,7 @@ const (
 	macSize      = 16   // HMAC-SHA256 truncated to 128 bits (RFC 2104, section 5)
 	maxGrant     = 8192 // encoded bytes; what we sign is far below
 	headSize     = 3    // version, role, flags
+	maxCeiling   = 1 << 30
 )
 
 // Secret is a signing key with the name that grants carry.
@@ -106,13 +116,7 @@ func (s *Signer) put(key string, w *bench) { s.keys[key].Put(w) }
 func (s *Signer) Sign(id ID, g *Grant) string {
 	w := s.bench(s.first)
 	defer s.put(s.first, w)
-	var flags byte
-	if g.ByQuery {
-		flags |= byQuery
-	}
-	if g.Master != "" {
-		flags |= hasMaster
-	}
+	flags := g.flags()
 	b := append(w.text[:0], grantVersion, g.Role, flags)
 	b = appendText(b, s.first)
 	b = binary.AppendUvarint(b, unix(g.Issued))
@@ -125,9 +129,26 @@ func (s *Signer) Sign(id ID, g *Grant) string {
 	if g.Master != "" {
 		b = appendText(b, g.Master)
 	}
+	if flags&hasBounds != 0 {
+		b = binary.AppendUvarint(b, unix(g.Ends))
+		b = binary.AppendUvarint(b, uint64(g.Ceiling))
+	}
 	w.text = append(b, w.seal(b, id)...)
 	w.encoded = base64.RawURLEncoding.AppendEncode(w.encoded[:0], w.text)
 	return string(w.encoded)
+}
+
+func (g *Grant) flags() (f byte) {
+	for _, flag := range [...]struct {
+		set bool
+		bit byte
+	}{{g.ByQuery, byQuery}, {g.Master != "", hasMaster}, {g.Proved, proved}, {g.Shared, shared}, {g.App, byApp},
+		{!g.Ends.IsZero() || g.Ceiling > 0, hasBounds}} {
+		if flag.set {
+			f |= flag.bit
+		}
+	}
+	return f
 }
 
 // Verify reads the grant in text as given to session id. The errors are [ErrGrantMalformed],
@@ -158,11 +179,15 @@ func (s *Signer) Verify(text string, id ID) (Grant, error) {
 		return Grant{}, ErrGrantForged
 	}
 	g := Grant{Role: body[1], Issued: r.time(), Expires: r.time(), Group: r.text(), UserID: r.text(),
-		DeviceID: r.text(), DeviceType: r.text(), Playlist: r.text(), ByQuery: flags&byQuery != 0}
+		DeviceID: r.text(), DeviceType: r.text(), Playlist: r.text(), ByQuery: flags&byQuery != 0,
+		Proved: flags&proved != 0, Shared: flags&shared != 0, App: flags&byApp != 0}
 	if flags&hasMaster != 0 {
 		g.Master = r.text()
 	}
-	if r.bad || len(r.rest) != 0 || flags&^allFlags != 0 || flags&hasMaster != 0 && g.Master == "" {
+	if flags&hasBounds != 0 {
+		g.Ends, g.Ceiling = r.time(), int(min(r.number(), maxCeiling))
+	}
+	if r.bad || len(r.rest) != 0 || flags&^allFlags != 0 || flags != g.flags() {
 		return Grant{}, ErrGrantMalformed
 	}
 	return g, nil

@@ -2,7 +2,9 @@ package session
 
 import (
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -88,4 +90,50 @@ func bareTag(id ID) (tag string, ok bool) {
 func IsBare(id ID) bool {
 	_, ok := bareTag(id)
 	return ok
+}
+
+// ApartID is the id of a listener with that face who was found to use another's: the same on every edge.
+func (s *Signer) ApartID(id ID, face uint64) ID {
+	mac := s.bench(s.first)
+	defer s.put(s.first, mac)
+	mac.Reset()
+	mac.encoded = append(append(mac.encoded[:0], "apart\x00"...), id...)
+	mac.encoded = binary.BigEndian.AppendUint64(mac.encoded, face)
+	mac.Write(mac.encoded)
+	return ID(base64.RawURLEncoding.EncodeToString(mac.Sum(mac.sum[:0])[:16]))
+}
+
+// Code is a text that only an edge with the secret can have written, for one purpose, and that holds until a moment (to the second).
+func (s *Signer) Code(purpose, text string, until time.Time) string {
+	body := binary.BigEndian.AppendUint64(nil, uint64(until.Unix()))
+	body = append(body, text...)
+	return base64.RawURLEncoding.EncodeToString(append(body, s.mark(s.first, purpose, body)...))
+}
+
+// Decode is the text of a code, if it is one of that purpose and still holds. It is taken whichever secret signed it.
+func (s *Signer) Decode(purpose, code string, now time.Time) (text string, ok bool) {
+	if len(code) > maxGrant {
+		return "", false
+	}
+	b, err := base64.RawURLEncoding.Strict().DecodeString(code)
+	if err != nil || len(b) < 8+macSize {
+		return "", false
+	}
+	body, mac := b[:len(b)-macSize], b[len(b)-macSize:]
+	for key := range s.keys {
+		ok = ok || subtle.ConstantTimeCompare(s.mark(key, purpose, body), mac) == 1
+	}
+	if !ok || now.Unix() >= int64(binary.BigEndian.Uint64(body)) {
+		return "", false
+	}
+	return string(body[8:]), true
+}
+
+func (s *Signer) mark(key, purpose string, body []byte) []byte {
+	mac := s.bench(key)
+	defer s.put(key, mac)
+	mac.Reset()
+	mac.encoded = append(append(append(mac.encoded[:0], purpose...), 0), body...)
+	mac.Write(mac.encoded)
+	return append([]byte(nil), mac.Sum(mac.sum[:0])[:macSize]...)
 }

@@ -38,15 +38,72 @@ type Listener struct {
 	Country    string // ISO 3166-1 alpha-2
 }
 
-// Session is one entry of the live table.
+// Session is one entry of this edge's table.
 type Session struct {
-	Key      Key
-	Kind     Kind
-	Listener Listener
-	Issued   time.Time // when it began; grants carry it, so that URIs are stable for the session's life
+	// Set at construction.
+	Key     Key
+	Kind    Kind
+	Issued  time.Time // when it began; grants carry it, so that URIs are stable for the session's life
+	Expires time.Time // of the token that admitted it; zero: there was none
+	Ends    time.Time // when it is over, whatever it does; zero: never
+	Proved  bool      // its user has shown that he may listen
+	Proof   uint64    // of what he showed; 0: nothing, or it is not known here
+	Ceiling int       // sessions that whoever answers for its user lets him have; 0: he did not say
+	Shared  bool      // its device's players count once
+	Apart   bool      // it was parted from one whose id it used: it has no predecessor
+	App     bool      // an app made it
+	Revived bool      // it was found in the store on start, which does not know all of it
 
-	seen    atomic.Int64 // Unix ms of the last request
-	started atomic.Bool  // its start has been recorded
+	Lease Lease
+
+	listener atomic.Pointer[Listener]
+	face     atomic.Uint64 // of the listener
+	crowd    atomic.Pointer[Crowd]
+	seen     atomic.Int64 // Unix ms of the last request
+	started  atomic.Bool  // its start has been recorded
+}
+
+// New makes a session of that listener.
+func New(k Key, kind Kind, l Listener) *Session {
+	s := &Session{Key: k, Kind: kind}
+	s.HandOver(&l)
+	return s
+}
+
+// Listener is who it is charged to now. Nobody changes what it points to.
+func (s *Session) Listener() *Listener {
+	if l := s.listener.Load(); l != nil {
+		return l
+	}
+	return &Listener{}
+}
+
+// HandOver charges it to another address, agent or user from now on.
+func (s *Session) HandOver(l *Listener) {
+	s.listener.Store(l)
+	s.face.Store(FaceOf(l.Address, l.Agent))
+}
+
+// Face is that of the listener.
+func (s *Session) Face() uint64 { return s.face.Load() }
+
+// Crowd is what is known of who uses the session's id; nil while nobody but one does.
+func (s *Session) Crowd() *Crowd { return s.crowd.Load() }
+
+// Gather has what comes next be noted, and returns where.
+func (s *Session) Gather() *Crowd {
+	if c := s.crowd.Load(); c != nil {
+		return c
+	}
+	s.crowd.CompareAndSwap(nil, new(Crowd))
+	return s.crowd.Load()
+}
+
+// Disperse forgets who uses the session's id when nobody but its listener has for that long.
+func (s *Session) Disperse(now time.Time, within time.Duration) {
+	if c := s.crowd.Load(); c != nil && c.alone(s.Face(), now, within) {
+		s.crowd.CompareAndSwap(c, nil)
+	}
 }
 
 // Seen is when the session last asked for anything.

@@ -146,7 +146,7 @@ func TestTable(t *testing.T) {
 	if _, _, err := table.Admit(&Session{Key: Key{"b", "g"}}, now); !errors.Is(err, ErrFull) || !table.Full() {
 		t.Error(err)
 	}
-	if n := table.Sweep(func(s *Session) bool { return s.Key.Group == "h" }); n != 1 || table.Len() != 1 {
+	if n := len(table.Sweep(func(s *Session) bool { return s.Key.Group == "h" })); n != 1 || table.Len() != 1 {
 		t.Errorf("%d swept, %d left", n, table.Len())
 	}
 	table.Remove(Key{"nobody", "g"})

@@ -22,6 +22,10 @@ type Table struct {
 		mu   sync.RWMutex
 		live map[Key]*Session
 	}
+	groups struct {
+		mu sync.Mutex
+		n  map[string]int
+	}
 	bare struct {
 		mu  sync.Mutex
 		ids map[bareKey]ID
@@ -37,6 +41,7 @@ func NewTable(max int) *Table {
 	for i := range t.part {
 		t.part[i].live = make(map[Key]*Session)
 	}
+	t.groups.n = make(map[string]int)
 	t.bare.ids = make(map[bareKey]ID)
 	return t
 }
@@ -92,7 +97,23 @@ func (t *Table) admit(s *Session, now time.Time) (live *Session, fresh bool, err
 	}
 	s.Touch(now)
 	p.live[s.Key] = s
+	t.count(s.Key.Group, 1)
 	return s, true, nil
+}
+
+func (t *Table) count(group string, by int) {
+	t.groups.mu.Lock()
+	defer t.groups.mu.Unlock()
+	if t.groups.n[group] += by; t.groups.n[group] <= 0 {
+		delete(t.groups.n, group)
+	}
+}
+
+// InGroup is the number of live sessions of a group.
+func (t *Table) InGroup(group string) int {
+	t.groups.mu.Lock()
+	defer t.groups.mu.Unlock()
+	return t.groups.n[group]
 }
 
 // Bare is the id of the live bare session with that tag in the group.
@@ -110,6 +131,7 @@ func (t *Table) Remove(k Key) {
 	if _, ok := p.live[k]; ok {
 		delete(p.live, k)
 		t.n.Add(-1)
+		t.count(k.Group, -1)
 	}
 	p.mu.Unlock()
 	if tag, ok := bareTag(k.ID); ok {
@@ -124,28 +146,46 @@ func (t *Table) Remove(k Key) {
 // Full reports whether another session would find no room.
 func (t *Table) Full() bool { return t.n.Load() >= t.max }
 
+// Max is how many sessions it may hold.
+func (t *Table) Max() int { return int(t.max) }
+
 // Len is the number of live sessions.
 func (t *Table) Len() int { return int(t.n.Load()) }
 
-// Sweep forgets the sessions that idle says have gone, and returns how many.
-func (t *Table) Sweep(idle func(*Session) bool) int {
-	var gone []Key
-	for i := range t.part {
-		p := &t.part[i]
-		p.mu.RLock()
-		for k, s := range p.live {
-			if idle(s) {
-				gone = append(gone, k)
-			}
+// Sweep forgets the sessions that idle says have gone, and returns them.
+func (t *Table) Sweep(idle func(*Session) bool) (gone []*Session) {
+	t.Each(func(s *Session) bool {
+		if idle(s) {
+			gone = append(gone, s)
 		}
-		p.mu.RUnlock()
-	}
+		return true
+	})
 	n := 0
-	for _, k := range gone {
-		if s, ok := t.Get(k); ok && idle(s) { // he may have come back meanwhile
-			t.Remove(k)
+	for _, s := range gone {
+		if idle(s) { // he may have come back meanwhile
+			t.Remove(s.Key)
+			gone[n] = s
 			n++
 		}
 	}
-	return n
+	return gone[:n]
+}
+
+// Each calls f for every session until it returns false. Sessions may come and go meanwhile; no lock is held while f runs.
+func (t *Table) Each(f func(*Session) bool) {
+	var batch []*Session
+	for i := range t.part {
+		p := &t.part[i]
+		p.mu.RLock()
+		batch = batch[:0]
+		for _, s := range p.live {
+			batch = append(batch, s)
+		}
+		p.mu.RUnlock()
+		for _, s := range batch {
+			if !f(s) {
+				return
+			}
+		}
+	}
 }

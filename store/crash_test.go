@@ -21,8 +21,11 @@ import (
 const crashEnv = "EARSHOT_STORE_CRASH"
 
 func TestMain(m *testing.M) {
-	if path := os.Getenv(crashEnv); path != "" {
-		fmt.Fprintln(os.Stderr, workUntilKilled(path, os.Getenv(crashEnv+"_LIFE")))
+	if path, life := os.Getenv(crashEnv), os.Getenv(crashEnv+"_LIFE"); life == "migrate" {
+		fmt.Fprintln(os.Stderr, migrateForEver(path))
+		os.Exit(1)
+	} else if path != "" {
+		fmt.Fprintln(os.Stderr, workUntilKilled(path, life))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())

@@ -33,6 +33,11 @@ var sqlite = dialect{strings.NewReplacer(
 	"{clustered}", "WITHOUT ROWID, STRICT",
 	"{by ignored}", "INDEXED BY listen_events_ignored",
 	"{by time}", "INDEXED BY listen_events_time",
+	"{by evidence time}", "INDEXED BY evidence_time",
+	"{by evidence rule}", "INDEXED BY evidence_rule",
+	"{by evidence group}", "INDEXED BY evidence_group",
+	"{by evidence user}", "INDEXED BY evidence_user",
+	"{by evidence session}", "INDEXED BY evidence_session",
 )}
 
 // applicationID marks a SQLite file as ours: "EARS".
@@ -78,7 +83,7 @@ func begin(ctx context.Context, db *sql.DB) (tx *sql.Tx, err error) {
 }
 
 // stmtCache is how many prepared statements a connection keeps: more than this package has.
-const stmtCache = 32
+const stmtCache = 64
 
 // connector opens connections to one SQLite file.
 type connector struct {

@@ -20,6 +20,11 @@ type statements struct {
 	idleSessions, recentSessions                                      string
 	standing, insertSession, markFinalised, markIgnored, closeSession string
 	pruneEvents, pruneSessions                                        string
+
+	clearBoard, postNote, withdrawNote, listBoard                                      string
+	insertEvidence, evidenceTime, pruneEvidence                                        string
+	evidenceByTime, evidenceByRule, evidenceByGroup, evidenceByUser, evidenceBySession string
+	insertRemoval, dueRemovals, retryRemoval, dropRemoval                              string
 }
 
 func speak(d dialect) statements {
@@ -35,6 +40,25 @@ func speak(d dialect) statements {
 		markIgnored:    d.say(markIgnored),
 		pruneEvents:    d.say(pruneEvents),
 		pruneSessions:  d.say(pruneSessions),
+
+		clearBoard:   d.say(clearBoard),
+		postNote:     d.say(postNote),
+		withdrawNote: d.say(withdrawNote),
+		listBoard:    d.say(listBoard),
+
+		insertEvidence:    d.say(insertEvidence),
+		evidenceTime:      d.say(evidenceTime),
+		pruneEvidence:     d.say(pruneEvidence),
+		evidenceByTime:    d.say(evidenceByTime),
+		evidenceByRule:    d.say(evidenceByRule),
+		evidenceByGroup:   d.say(evidenceByGroup),
+		evidenceByUser:    d.say(evidenceByUser),
+		evidenceBySession: d.say(evidenceBySession),
+
+		insertRemoval: d.say(insertRemoval),
+		dueRemovals:   d.say(dueRemovals),
+		retryRemoval:  d.say(retryRemoval),
+		dropRemoval:   d.say(dropRemoval),
 	}
 }
 

@@ -24,11 +24,13 @@ func TestOpenRefuses(t *testing.T) {
 	command(t, path("newer.db"), "PRAGMA application_id = 0x45415253; PRAGMA user_version = 9")
 	command(t, path("foreign.db"), "CREATE TABLE recipes (cake TEXT)")
 	command(t, path("marked.db"), "PRAGMA application_id = 7; PRAGMA user_version = 1")
+	command(t, path("clash.db"), "PRAGMA application_id = 0x45415253; PRAGMA user_version = 1; CREATE TABLE removals (furniture TEXT)")
 	for _, c := range []struct{ name, want string }{
 		{path("text.db"), "the file is not a SQLite database"},
-		{path("newer.db"), "made by a newer earshot: its version is 9, this one knows versions up to 1"},
+		{path("newer.db"), "made by a newer earshot: its version is 9, this one knows versions up to 2"},
 		{path("foreign.db"), "another program's database"},
 		{path("marked.db"), "another program's database"},
+		{path("clash.db"), "migrate to version 2: table removals already exists"},
 		{dir, "cannot be written here"},
 		{path("no/such/folder/earshot.db"), "cannot be written here (does the folder exist"},
 	} {
@@ -95,7 +97,7 @@ func TestOpenAgain(t *testing.T) {
 		t.Errorf("after opening again: %v, %v; want the one session", found, err)
 	}
 	for pragma, want := range map[string]string{"journal_mode": "wal", "page_size": "8192", "synchronous": "1", "busy_timeout": "50",
-		"user_version": "1", "integrity_check": "ok"} {
+		"user_version": "2", "integrity_check": "ok"} {
 		if got := ask[string](t, again.write, "PRAGMA "+pragma); got != want {
 			t.Errorf("%s is %s, want %s", pragma, got, want)
 		}

@@ -17,6 +17,9 @@ package store
 //	total_ms  the running total
 //
 // Whatever is left is indexed by time, so that indexes grow at their ends.
+//
+// Version 2: the board of notes (until_ms 0: for ever), evidence of blackouts, and what backends are yet to be told of
+// sessions that are over. Evidence is summed up before it is stored, so it can afford an index for each question.
 var migrations = []string{
 	`CREATE TABLE listen_events (
 	id {serial},
@@ -80,6 +83,56 @@ CREATE INDEX sessions_session ON sessions (session_id, group_key);
 CREATE INDEX sessions_time ON sessions (ended_ms);
 CREATE INDEX sessions_stream ON sessions (stream_key, ended_ms);
 CREATE INDEX sessions_group ON sessions (group_key, ended_ms);`,
+
+	`CREATE TABLE board (
+	kind {text} NOT NULL,
+	id {text} NOT NULL,
+	until_ms {int} NOT NULL,
+	body {text} NOT NULL,
+	PRIMARY KEY (kind, id)
+) {clustered};
+CREATE INDEX board_until ON board (until_ms);
+CREATE TABLE evidence (
+	id {serial},
+	at_ms {int} NOT NULL,
+	rule {text} NOT NULL,
+	action {text} NOT NULL,
+	session_id {text} NOT NULL DEFAULT '',
+	group_key {text} NOT NULL,
+	user_id {text} NOT NULL DEFAULT '',
+	device_id {text} NOT NULL DEFAULT '',
+	device_type {text} NOT NULL DEFAULT '',
+	ip {text} NOT NULL DEFAULT '',
+	country {text} NOT NULL DEFAULT '',
+	subdivision {text} NOT NULL DEFAULT '',
+	metro {text} NOT NULL DEFAULT '',
+	postal {text} NOT NULL DEFAULT '',
+	edge {text} NOT NULL DEFAULT '',
+	times {int} NOT NULL
+) {table};
+CREATE INDEX evidence_time ON evidence (at_ms, id);
+CREATE INDEX evidence_rule ON evidence (rule, at_ms, id);
+CREATE INDEX evidence_group ON evidence (group_key, at_ms, id);
+CREATE INDEX evidence_user ON evidence (user_id, at_ms, id) WHERE user_id <> '';
+CREATE INDEX evidence_session ON evidence (session_id, at_ms, id) WHERE session_id <> '';
+CREATE TABLE removals (
+	id {serial},
+	session_id {text} NOT NULL,
+	group_key {text} NOT NULL,
+	kind {text} NOT NULL,
+	path {text} NOT NULL,
+	host {text} NOT NULL,
+	user_id {text} NOT NULL,
+	ticket {text} NOT NULL,
+	ip {text} NOT NULL,
+	user_agent {text} NOT NULL,
+	duration_ms {int} NOT NULL,
+	bytes {int} NOT NULL,
+	at_ms {int} NOT NULL,
+	tries {int} NOT NULL,
+	next_ms {int} NOT NULL
+) {table};
+CREATE INDEX removals_next ON removals (next_ms, id);`,
 }
 
 // thisSession picks the session whose key is bound to ?1 and ?2. The casts look idle; see [dialect].
@@ -163,4 +216,59 @@ const (
 	SELECT id FROM listen_events {by time} WHERE time_ms < ?1 AND state <> 0 ORDER BY time_ms LIMIT ?2)`
 	pruneSessions = `DELETE FROM sessions WHERE id IN (
 	SELECT id FROM sessions WHERE ended_ms < ?1 ORDER BY ended_ms LIMIT ?2)`
+)
+
+// The board. What has no until_ms is never over.
+const (
+	clearBoard = `DELETE FROM board WHERE until_ms > 0 AND until_ms <= ?1`
+
+	postNote = `INSERT INTO board (kind, id, until_ms, body) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (kind, id) DO UPDATE SET until_ms = excluded.until_ms, body = excluded.body`
+
+	withdrawNote = `DELETE FROM board WHERE kind = ?1 AND id = ?2 AND (until_ms = 0 OR until_ms > ?3)`
+
+	listBoard = `SELECT kind, id, until_ms, body FROM board WHERE until_ms = 0 OR until_ms > ?1 ORDER BY kind, id`
+)
+
+const insertEvidence = `INSERT INTO evidence (at_ms, rule, action, session_id, group_key, user_id, device_id, device_type, ip,
+	country, subdivision, metro, postal, edge, times)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)`
+
+// evidencePage lists evidence in order of time, along one index, on which first is bound to one value. ?1 to ?4 are the rule,
+// group, user and session, empty for all; the page begins after the row (?5, ?6) and ends before the time ?7.
+func evidencePage(index, first string) string {
+	return `SELECT id, at_ms, rule, action, session_id, group_key, user_id, device_id, device_type, ip,
+	country, subdivision, metro, postal, edge, times
+FROM evidence {by evidence ` + index + `}
+WHERE ` + first + `(at_ms, id) > (?5, ?6) AND at_ms < ?7
+	AND (?1 = '' OR rule = ?1) AND (?2 = '' OR group_key = ?2) AND (?3 = '' OR user_id = ?3) AND (?4 = '' OR session_id = ?4)
+ORDER BY at_ms, id LIMIT ?8`
+}
+
+var (
+	evidenceByTime    = evidencePage("time", "")
+	evidenceByRule    = evidencePage("rule", "rule = ?1 AND ")
+	evidenceByGroup   = evidencePage("group", "group_key = ?2 AND ")
+	evidenceByUser    = evidencePage("user", "user_id = ?3 AND user_id <> '' AND ")
+	evidenceBySession = evidencePage("session", "session_id = ?4 AND session_id <> '' AND ")
+)
+
+const (
+	evidenceTime = `SELECT at_ms FROM evidence WHERE id = ?1`
+
+	pruneEvidence = `DELETE FROM evidence WHERE id IN (
+	SELECT id FROM evidence {by evidence time} WHERE at_ms < ?1 ORDER BY at_ms, id LIMIT ?2)`
+)
+
+const (
+	insertRemoval = `INSERT INTO removals (session_id, group_key, kind, path, host, user_id, ticket, ip, user_agent,
+	duration_ms, bytes, at_ms, tries, next_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`
+
+	dueRemovals = `SELECT id, session_id, group_key, kind, path, host, user_id, ticket, ip, user_agent,
+	duration_ms, bytes, at_ms, tries, next_ms
+FROM removals WHERE next_ms <= ?1 ORDER BY next_ms, id LIMIT ?2`
+
+	retryRemoval = `UPDATE removals SET tries = ?2, next_ms = ?3 WHERE id = ?1`
+	dropRemoval  = `DELETE FROM removals WHERE id = ?1`
 )

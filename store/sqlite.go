@@ -1,4 +1,5 @@
-// Package store keeps what was heard: listen events and sessions, in SQLite.
+// Package store keeps what was heard: listen events and sessions, in SQLite. Beside them it keeps what the gate must not
+// forget: the board of bans and rules, the evidence of blackouts, and the sessions whose end a backend is yet to be told of.
 //
 // It promises three things. An event that Append has acknowledged is there after the process is killed. An event is
 // counted in at most one row of sessions, and the rows hold exactly the events marked as finalised, at any

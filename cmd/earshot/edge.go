@@ -21,6 +21,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"earshot/admin"
+	"earshot/auth"
+	"earshot/blackout"
 	"earshot/config"
 	"earshot/gate"
 	"earshot/listen"
@@ -43,6 +45,10 @@ type edge struct {
 	book      *listen.Book
 	finaliser *listen.Finaliser
 	table     *session.Table
+	auth      *auth.Auth    // nil: everybody may listen
+	geo       *blackout.Geo // nil: nobody's place is known
+	live      session.Live
+	gate      *gate.Gate
 	origin    *origin.Client
 	relay     *relay.Relay
 	proxy     *proxy.Proxy
@@ -105,15 +111,19 @@ func (e *edge) wire() (err error) {
 			return err
 		}
 	}
-	e.proxy = proxy.New(proxy.Options{
-		Streams: streams(cfg),
-		Signer:  signer,
-		Gate: gate.New(gate.Options{Table: e.table, NewPerAddress: cfg.NewSessionsPerAddress,
-			Metrics: gate.NewMetrics(registry, e.table)}),
+	if err := e.openDoor(signer, registry); err != nil {
+		return err
+	}
+	trusted := proxy.TrustedProxies{Prefixes: cfg.TrustedProxies, Header: cfg.ClientIPHeader}
+	opt := proxy.Options{
+		Streams:   streams(cfg),
+		Signer:    signer,
+		Gate:      e.gate,
 		Origin:    e.origin,
 		Relay:     e.relay,
 		Book:      e.book,
-		Trusted:   proxy.TrustedProxies{Prefixes: cfg.TrustedProxies, Header: cfg.ClientIPHeader},
+		Trusted:   trusted,
+		Apps:      cfg.Auth != nil,
 		IP:        proxy.IPPolicy(cfg.Privacy.IP),
 		Server:    server,
 		Edge:      edgeName(cfg),
@@ -121,9 +131,14 @@ func (e *edge) wire() (err error) {
 		Log:       log,
 		Metrics:   players,
 		Started:   metrics.Started,
-	})
+	}
+	if e.auth != nil {
+		opt.Credentials, opt.CutPath = e.auth.Params(), e.auth.CutPath
+	}
+	e.proxy = proxy.New(opt)
 	e.front = e.proxy
-	operators := admin.New(admin.Options{Book: e.book, Table: e.table, Relay: e.relay, Mounts: mounts(cfg), Gatherer: registry, Registerer: registry,
+	e.front = beforePlayers(e.newApp(registry, &trusted), e.proxy)
+	operators := admin.New(admin.Options{Book: e.book, Table: e.table, Gate: e.gate, Relay: e.relay, Mounts: mounts(cfg), Gatherer: registry, Registerer: registry,
 		Token: cfg.Admin.Token, Version: version(), Log: log, Checks: e.checks()})
 	e.admin, e.drainAdmin = operators, operators.Drain
 	return nil
@@ -182,9 +197,10 @@ func (e *edge) recoverSessions(ctx context.Context, recovered *listen.Recovered,
 }
 
 func (e *edge) revive(who listen.Who, fromMS, lastMS int64) {
-	s := &session.Session{Key: who.Key, Kind: who.Kind, Issued: time.UnixMilli(fromMS), Listener: session.Listener{
-		UserID: who.UserID, DeviceID: who.DeviceID, DeviceType: who.DeviceType, Agent: who.UserAgent, Country: who.Country}}
-	s.Listener.Address, _ = netip.ParseAddr(who.IP) // "" or a prefix's first address under privacy.ip
+	l := session.Listener{UserID: who.UserID, DeviceID: who.DeviceID, DeviceType: who.DeviceType, Agent: who.UserAgent, Country: who.Country}
+	l.Address, _ = netip.ParseAddr(who.IP) // "" or a prefix's first address under privacy.ip
+	s := session.New(who.Key, who.Kind, l)
+	s.Issued, s.Revived = time.UnixMilli(fromMS), true
 	if live, fresh, err := e.table.Admit(s, time.UnixMilli(lastMS)); err == nil && fresh {
 		live.Start()
 	}
@@ -229,6 +245,12 @@ func (e *edge) close() error {
 	}
 	if e.origin != nil {
 		e.origin.Close()
+	}
+	if e.auth != nil {
+		e.auth.Close()
+	}
+	if e.live != nil {
+		errs = append(errs, e.live.Close())
 	}
 	if e.db != nil {
 		errs = append(errs, e.db.Close())

@@ -157,6 +157,9 @@ func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	if err != nil {
 		return err
 	}
+	if err := checkDoor(cfg); err != nil {
+		return err
+	}
 	for _, notice := range cfg.Notices() {
 		fmt.Fprintln(stdout, notice)
 	}

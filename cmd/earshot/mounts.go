@@ -18,7 +18,7 @@ func streams(cfg *config.Config) []*proxy.Stream {
 	for i := range cfg.Streams {
 		s := &cfg.Streams[i]
 		out[i] = &proxy.Stream{Group: s.Group, Key: s.Stream, Path: s.Path, Match: s.Match,
-			HLS: s.HLS, ICY: s.ICY, Query: s.Query, Follow: s.Follow, Overflow: s.Overflow, Mount: mount(s)}
+			HLS: s.HLS, ICY: s.ICY, Query: s.Query, Follow: s.Follow, Overflow: s.Overflow, Open: s.Auth == "none", Mount: mount(s)}
 	}
 	return out
 }

@@ -148,6 +148,13 @@ func (e *edge) startLoops() (stop func() error) {
 	meters.Go(func() { e.book.Run(metering) })
 	meters.Go(func() { e.finaliser.Run(metering) })
 	meters.Go(func() { e.sweep(metering) })
+	meters.Go(func() { e.gate.Run(metering) })
+	if e.auth != nil {
+		meters.Go(func() { e.runAuth(metering) })
+	}
+	if e.geo != nil {
+		meters.Go(func() { e.geo.Run(metering) })
+	}
 	meters.Go(func() { e.certificates.run(metering, lookAgain) })
 	meters.Go(func() { e.reopenLog(metering) })
 	return func() error {
@@ -168,7 +175,13 @@ func (e *edge) sweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			e.table.Sweep(e.idle(now))
+			e.gate.Sweep(e.idle(now))
 		}
+	}
+}
+
+func (e *edge) runAuth(ctx context.Context) {
+	if err := e.auth.Run(ctx); err != nil && ctx.Err() == nil {
+		e.log.Error("keys are not looked at any more", "err", err)
 	}
 }

@@ -1,0 +1,295 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"earshot/blackout"
+	"earshot/session"
+)
+
+// Kinds of notes on the board.
+const (
+	banNote   = "ban"
+	ruleNote  = "blackout"
+	endedNote = "ended"
+)
+
+// board is what this edge knows of the board, and what it has not been able to write there yet.
+type board struct {
+	mu     sync.Mutex
+	notes  map[string]session.Note // by kind and id
+	unsaid map[string]change
+}
+
+// change is a note to be posted, or taken down where it has no body.
+type change struct{ note session.Note }
+
+func nameOf(kind, id string) string { return kind + "\x00" + id }
+
+// addedRule is the body of a rule's note.
+type addedRule struct {
+	blackout.Rule
+	First bool      `json:"first"`
+	Added time.Time `json:"added"`
+}
+
+// endedBody is the body of an ending's note.
+type endedBody struct {
+	ID     session.ID `json:"id"`
+	Group  string     `json:"group"`
+	Reason string     `json:"reason"`
+}
+
+func (b *board) init() { b.notes, b.unsaid = make(map[string]session.Note), make(map[string]change) }
+
+// Restore reads what an earlier process had written down: bans, blackouts that were added, endings. It is called before anybody is let in.
+func (g *Gate) Restore(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, backgroundTime)
+	defer cancel()
+	g.board.mu.Lock()
+	defer g.board.mu.Unlock()
+	if g.opt.Keeper == nil {
+		return
+	}
+	notes, err := g.opt.Keeper.Board(ctx)
+	if err != nil {
+		g.log.Error("bans and blackouts that were added could not be read; those that stand only there do not hold", "err", err)
+		return
+	}
+	for _, n := range notes {
+		g.board.notes[nameOf(n.Kind, n.ID)] = n
+		if !g.opt.Many {
+			_ = g.live.Post(ctx, n) // memory does not fail
+		}
+	}
+	g.apply()
+}
+
+// post puts a note on the board, here, in the store, and for all edges. What cannot be written there now is written later.
+func (g *Gate) post(ctx context.Context, n session.Note) error {
+	return g.write(ctx, change{n})
+}
+
+func (g *Gate) withdraw(ctx context.Context, kind, id string) error {
+	return g.write(ctx, change{session.Note{Kind: kind, ID: id}})
+}
+
+func (g *Gate) write(ctx context.Context, c change) (err error) {
+	g.board.mu.Lock()
+	defer g.board.mu.Unlock()
+	name := nameOf(c.note.Kind, c.note.ID)
+	if g.opt.Keeper != nil {
+		if c.note.Body == nil {
+			_, err = g.opt.Keeper.Withdraw(ctx, c.note.Kind, c.note.ID)
+		} else {
+			err = g.opt.Keeper.Post(ctx, c.note)
+		}
+		if err != nil {
+			return err // it would not outlive the process, and whoever asks must know
+		}
+	}
+	if c.note.Body == nil {
+		delete(g.board.notes, name)
+	} else {
+		g.board.notes[name] = c.note
+	}
+	if err := g.say(ctx, c); err != nil {
+		g.failed("post", err)
+		g.board.unsaid[name] = c
+	}
+	g.apply()
+	return nil
+}
+
+// say tells the other edges.
+func (g *Gate) say(ctx context.Context, c change) error {
+	ctx, cancel := context.WithTimeout(ctx, liveTime)
+	defer cancel()
+	if c.note.Body == nil {
+		_, err := g.live.Withdraw(ctx, c.note.Kind, c.note.ID)
+		return err
+	}
+	return g.live.Post(ctx, c.note)
+}
+
+// synchronise compares with the other edges: it says what could not be said, and takes what they have said.
+func (g *Gate) synchronise(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, backgroundTime)
+	defer cancel()
+	g.board.mu.Lock()
+	defer g.board.mu.Unlock()
+	for name, c := range g.board.unsaid {
+		if err := g.say(ctx, c); err != nil {
+			g.failed("post", err)
+			return
+		}
+		delete(g.board.unsaid, name)
+	}
+	if !g.opt.Many {
+		g.expire()
+		return
+	}
+	notes, err := g.live.Board(ctx)
+	if err != nil {
+		g.failed("board", err)
+		return
+	}
+	if !g.agree(ctx, notes) {
+		return
+	}
+	g.apply()
+}
+
+// theBoard marks a board that is whole. Where it is missing, the table has lost what it held, and the edges write it anew.
+var theBoard = session.Note{Kind: "board", ID: "board", Body: json.RawMessage(`{}`)}
+
+// agree makes this edge's notes those of the board, and reports whether that changed any. The caller holds the board's mu.
+func (g *Gate) agree(ctx context.Context, notes []session.Note) (changed bool) {
+	theirs := make(map[string]session.Note, len(notes))
+	for _, n := range notes {
+		theirs[nameOf(n.Kind, n.ID)] = n
+	}
+	if _, whole := theirs[nameOf(theBoard.Kind, theBoard.ID)]; !whole {
+		for _, n := range g.board.notes {
+			if _, there := theirs[nameOf(n.Kind, n.ID)]; !there && g.say(ctx, change{n}) != nil {
+				return changed
+			}
+		}
+		if g.say(ctx, change{theBoard}) != nil {
+			return changed
+		}
+	}
+	for name, n := range theirs {
+		if n.Kind == theBoard.Kind {
+			continue
+		}
+		if mine, ok := g.board.notes[name]; !ok || string(mine.Body) != string(n.Body) || !mine.Until.Equal(n.Until) {
+			g.board.notes[name], changed = n, true
+			g.save(ctx, n)
+		}
+	}
+	_, whole := theirs[nameOf(theBoard.Kind, theBoard.ID)]
+	for name, n := range g.board.notes {
+		if _, ok := theirs[name]; !ok && whole {
+			delete(g.board.notes, name)
+			changed = true
+			g.save(ctx, session.Note{Kind: n.Kind, ID: n.ID})
+		}
+	}
+	return g.expire() || changed
+}
+
+func (g *Gate) save(ctx context.Context, n session.Note) {
+	if g.opt.Keeper == nil {
+		return
+	}
+	var err error
+	if n.Body == nil {
+		_, err = g.opt.Keeper.Withdraw(ctx, n.Kind, n.ID)
+	} else {
+		err = g.opt.Keeper.Post(ctx, n)
+	}
+	if err != nil {
+		g.log.Error("what another edge has said could not be kept; it holds until this one is started again", "kind", n.Kind, "id", n.ID, "err", err)
+	}
+}
+
+// expire lets go of notes that are over.
+func (g *Gate) expire() (changed bool) {
+	now := time.Now()
+	for name, n := range g.board.notes {
+		if !n.Until.IsZero() && !now.Before(n.Until) {
+			delete(g.board.notes, name)
+			changed = changed || n.Kind != endedNote
+		}
+	}
+	if changed && !g.opt.Many {
+		g.apply()
+	}
+	return changed
+}
+
+// apply makes rules of the notes. The caller holds the board's mu.
+func (g *Gate) apply() {
+	next := &rules{users: make(map[string]Ban), faces: make(map[listener]Ban)}
+	var added []addedRule
+	for _, n := range g.board.notes {
+		switch n.Kind {
+		case banNote:
+			var b Ban
+			if json.Unmarshal(n.Body, &b) == nil {
+				next.ban(b)
+			}
+		case ruleNote:
+			var r addedRule
+			if json.Unmarshal(n.Body, &r) == nil && r.Check() == nil {
+				added = append(added, r)
+			}
+		case endedNote:
+			var e endedBody
+			if json.Unmarshal(n.Body, &e) == nil {
+				g.endings.add(session.Key{ID: e.ID, Group: e.Group}, e.Reason, n.Until)
+			}
+		}
+	}
+	slices.SortFunc(next.bans, func(a, b Ban) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(added, func(a, b addedRule) int {
+		return strings.Compare(strconv.FormatInt(a.Added.UnixNano(), 10)+a.ID, strconv.FormatInt(b.Added.UnixNano(), 10)+b.ID)
+	})
+	for _, r := range added {
+		if r.First {
+			next.first = append([]blackout.Rule{r.Rule}, next.first...)
+		} else {
+			next.last = append(next.last, r.Rule)
+		}
+	}
+	compiled, err := blackout.Compile(slices.Concat(next.first, g.opt.Rules, next.last))
+	if err != nil {
+		g.log.Error("blackouts that were added do not go with those of the configuration, and do not hold", "err", err)
+		compiled, next.first, next.last = g.rules.Load().compiled, nil, nil
+	}
+	next.compiled = compiled
+	g.rules.Store(next)
+	g.move()
+}
+
+func (r *rules) ban(b Ban) {
+	r.bans = append(r.bans, b)
+	if b.User != "" {
+		r.users[b.User] = later(r.users[b.User], b)
+		return
+	}
+	who := listener{b.Address, b.Agent}
+	r.faces[who] = later(r.faces[who], b)
+}
+
+// later is the ban that lasts longer.
+func later(a, b Ban) Ban {
+	if a.Until.After(b.Until) {
+		return a
+	}
+	return b
+}
+
+// watch follows what other edges do.
+func (g *Gate) watch(ctx context.Context) {
+	err := g.live.Watch(ctx, func(n session.Notice) {
+		switch {
+		case n.Ended != nil:
+			g.ended(n.Ended.Key, n.Ended.Reason, n.Ended.For)
+		case n.Taken != nil:
+			g.taken(*n.Taken)
+		default:
+			g.synchronise(ctx)
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		g.log.Error("what other edges do is not heard of any more at once", "err", err)
+	}
+}

@@ -1,0 +1,222 @@
+package gate
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"earshot/session"
+)
+
+// Run does what goes on in the background, until ctx is done: it renews seats, looks after open connections, follows rules and clock, and keeps evidence.
+func (g *Gate) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	all.Go(func() { g.watchClock(ctx.Done()) })
+	all.Go(func() { g.every(ctx, g.opt.SeatTTL/3, g.renewAll) })
+	all.Go(func() { g.every(ctx, min(time.Second, g.opt.SeatTTL/6), g.lookAtClock) })
+	all.Go(func() { g.every(ctx, g.opt.SeatTTL/6, g.tellApart) })
+	all.Go(func() { g.every(ctx, g.opt.SeatTTL/3, g.synchronise) })
+	all.Go(func() { g.watch(ctx) })
+	all.Go(func() { g.keepEvidence(ctx) })
+	all.Go(func() { g.askAgain(ctx) })
+	all.Wait()
+	g.background.Wait()
+}
+
+func (g *Gate) every(ctx context.Context, pause time.Duration, do func(context.Context)) {
+	tick := time.NewTicker(max(pause, 10*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			do(ctx)
+		}
+	}
+}
+
+// lookAtClock ends the connections whose time is over.
+func (g *Gate) lookAtClock(context.Context) {
+	now := time.Now()
+	for _, s := range g.sittings.sessions() {
+		if !now.Before(g.due(s)) {
+			g.look(s, now)
+		}
+	}
+}
+
+func (g *Gate) tellApart(context.Context) {
+	now := time.Now()
+	for _, s := range g.sittings.sessions() {
+		g.tell(s, now)
+	}
+}
+
+// renewBatch is how many seats are renewed in one call.
+const renewBatch = 500
+
+// renewAll renews the seats of all sessions that are active.
+func (g *Gate) renewAll(ctx context.Context) {
+	began := time.Now()
+	batch := make([]*session.Session, 0, renewBatch)
+	outages := g.outages.Load()
+	g.table.Each(func(s *session.Session) bool {
+		s.Disperse(began, g.opt.SeatTTL)
+		g.dueAgain(s, began)
+		if l := &s.Lease; l.Until.Load() == never.UnixMilli() {
+			return true // it needs none
+		}
+		if batch = append(batch, s); len(batch) == renewBatch {
+			g.renewBatch(ctx, batch, outages)
+			batch = batch[:0]
+		}
+		return ctx.Err() == nil
+	})
+	g.renewBatch(ctx, batch, outages)
+	g.metrics.swept(time.Since(began))
+}
+
+// renewBatch renews those of a batch that have a seat and are active.
+func (g *Gate) renewBatch(ctx context.Context, batch []*session.Session, outages uint64) {
+	now := time.Now()
+	var held []*session.Session
+	var all []session.Renewal
+	for _, s := range batch {
+		if r, ok := g.renewal(s, now); ok {
+			held, all = append(held, s), append(all, r)
+		}
+	}
+	if len(all) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, backgroundTime)
+	defer cancel()
+	standings, err := g.live.Renew(ctx, g.opt.Edge, all)
+	if err != nil || len(standings) != len(all) {
+		g.failed("renew", err)
+		g.prolong(held, all, now)
+		return
+	}
+	if g.shadow != nil {
+		_, _ = g.shadow.Renew(ctx, g.opt.Edge, all)
+	}
+	for i, s := range held {
+		g.stands(ctx, s, &all[i], &standings[i], now)
+	}
+}
+
+// renewal is what is asked for a session; none for one that has no seat, or has been silent for so long that it loses it.
+func (g *Gate) renewal(s *session.Session, now time.Time) (session.Renewal, bool) {
+	ago := now.Sub(s.Seen())
+	sits := g.sittings.count(s) > 0
+	if sits || g.opt.Active(s) {
+		ago = 0 // he may be waiting for a source that is silent
+	}
+	s.Lease.Mu.Lock()
+	seated := s.Lease.Seated
+	s.Lease.Mu.Unlock()
+	if sits && !seated && g.listening(s, now) < g.opt.SeatTTL/3 {
+		g.background.Go(func() { g.look(s, now) }) // his seat passed to another, and he listens on
+	}
+	if !seated || ago >= g.opt.SeatTTL {
+		return session.Renewal{}, false
+	}
+	r := session.Renewal{Key: s.Key, Ago: max(0, ago), TTL: g.opt.SeatTTL}
+	if g.opt.Many {
+		r.Sighting = g.sighting(s, now)
+	}
+	return r, true
+}
+
+func (g *Gate) sighting(s *session.Session, now time.Time) session.Sighting {
+	if c := s.Crowd(); c != nil {
+		return c.Sighting(s.Face(), now)
+	}
+	return session.Sighting{Face: s.Face(), Since: now.Sub(s.Issued)}
+}
+
+// prolong keeps sessions going while the live table cannot be reached.
+func (g *Gate) prolong(held []*session.Session, all []session.Renewal, now time.Time) {
+	if g.opt.OnLiveError == LiveDeny {
+		return
+	}
+	for i, s := range held {
+		g.metrics.degraded(g.opt.OnLiveError)
+		s.Lease.Mu.Lock()
+		if s.Lease.Seated {
+			s.Lease.Owed = true
+			g.keep(s, now.Add(all[i].TTL-all[i].Ago))
+		}
+		s.Lease.Mu.Unlock()
+	}
+}
+
+// stands acts on what a renewal found.
+func (g *Gate) stands(ctx context.Context, s *session.Session, r *session.Renewal, found *session.Standing, now time.Time) {
+	l := &s.Lease
+	switch found.State {
+	case session.Kept:
+		l.Mu.Lock()
+		if l.Seated {
+			l.Kept, l.Owed = now, false
+			g.keep(s, now.Add(r.TTL-r.Ago))
+		}
+		l.Mu.Unlock()
+		for _, other := range found.Others {
+			g.elsewhere(s, other, now)
+		}
+	case session.Over:
+		g.ended(s.Key, found.Reason, endedFor)
+	default:
+		g.lost(ctx, s, now)
+	}
+}
+
+// lost is for a session whose seat is gone. One that was let in while the table could not be reached gets it back without being asked for room; so
+// nobody is cut for the table's failing, and newcomers wait until there is room again.
+func (g *Gate) lost(ctx context.Context, s *session.Session, now time.Time) {
+	l := &s.Lease
+	l.Mu.Lock()
+	defer l.Mu.Unlock()
+	if !l.Seated {
+		return
+	}
+	l.Seated = false
+	l.Lapse()
+	if l.Owed || g.sittings.count(s) > 0 {
+		v := g.settle(ctx, s, asked{restore: l.Owed}, now)
+		if v.Action != Allow {
+			g.sittings.cut(s, v.Code)
+		}
+	}
+}
+
+// elsewhere takes what another edge has seen of a session.
+func (g *Gate) elsewhere(s *session.Session, other session.Sighting, now time.Time) {
+	if other.Face == 0 || other.Face == s.Face() {
+		return
+	}
+	c := s.Crowd()
+	if c == nil {
+		c = s.Gather()
+		if other.Since < now.Sub(s.Issued) {
+			c.Note(s.Face(), 0, now, g.opt.SeatTTL)
+		}
+	}
+	c.Heard(other, now, g.opt.SeatTTL)
+}
+
+// Sweep forgets the sessions that have gone, and tells who answers for their users.
+func (g *Gate) Sweep(idle func(*session.Session) bool) {
+	for _, s := range g.table.Sweep(idle) {
+		s.Lease.Mu.Lock()
+		if s.Lease.Seated {
+			s.Lease.Seated = false
+			g.free(s.Key)
+		}
+		s.Lease.Lapse()
+		s.Lease.Mu.Unlock()
+		g.removed(s)
+	}
+}

@@ -1,0 +1,56 @@
+package gate
+
+import (
+	"context"
+	"time"
+
+	"earshot/session"
+)
+
+// zapWait is how long one who opens a connection waits for his former one to be closed. A receiver that changes its station opens the next
+// before it closes the last.
+const zapWait = 2 * time.Second
+
+// afterZap looks at whom a new connection has taken its seat from. A connection tells what requests cannot, whether somebody still listens on it: if he does, the newcomer
+// is a second listener, and there is room for him or not.
+func (g *Gate) afterZap(ctx context.Context, c *session.Claim, answer session.Answer) (session.Answer, error) {
+	if answer.Outcome != session.Held || len(answer.Taken) == 0 {
+		return answer, nil
+	}
+	s, ok := g.table.Get(answer.Taken[0])
+	if !ok || g.sittings.count(s) == 0 {
+		return answer, nil
+	}
+	g.listening(s, time.Now())
+	wait := time.NewTicker(100 * time.Millisecond)
+	defer wait.Stop()
+	for end := time.Now().Add(min(zapWait, g.opt.SeatTTL/4)); time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return answer, nil
+		case <-wait.C:
+		}
+		if g.sittings.count(s) == 0 {
+			return answer, nil
+		}
+	}
+	if g.listening(s, time.Now()) > time.Second {
+		return answer, nil // he hears nothing any more
+	}
+	return g.standBack(ctx, c, s)
+}
+
+// standBack gives a seat back to one who listens on, and asks for another one.
+func (g *Gate) standBack(ctx context.Context, c *session.Claim, s *session.Session) (session.Answer, error) {
+	l := s.Listener()
+	again := g.claimOf(s, g.uses(l, s.Key.Group, s.Ceiling), asked{}, time.Now())
+	if err := g.live.Release(ctx, c.Seat.Key); err != nil {
+		return session.Answer{}, err
+	}
+	if _, err := g.claimOnce(ctx, again); err != nil {
+		return session.Answer{}, err
+	}
+	late := *c
+	late.Goes = true // nobody is taken over
+	return g.claimOnce(ctx, &late)
+}

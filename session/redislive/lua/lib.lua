@@ -1,0 +1,260 @@
+--[[
+Stands before every script of this folder.
+
+KEYS[1]  the hash tag of the deployment, "{earshot:name}". Every key here begins with it, so that all of them lie in one slot of a cluster.
+
+A seat is known by m: its id (without any NUL, see Go's member), a NUL, its group. What there is, each key after the tag and a colon:
+
+  seat:<m>     string  the seat: a head of fixed width, then an array in MessagePack (F names its fields)
+  exp          zset    m by the time it expires: this decides whether there is a seat
+  all          zset    m by the time it began
+  ids          zset    m, all with score 0: the seats of an id lie side by side
+  user:<u>     zset    m of a user's seats by the time they began
+  owner:<tag>  zset    m of an owner's seats by the time they were last seen
+  slot:<s>     set     m of the seats that share a slot
+  use:<name>   zset    what counts under a limit, by the time it began: m, or a NUL and the slot that seats share
+  uses         zset    the names of limits that anybody counts under, all with score 0
+  max          hash    the maximum of each of these, as the last claim had it
+  sight:<m>    string  what edges saw of a session: lines of edge, time and sighting
+  ended:<m>    string  until when an ending stands, a newline, why; it lives as long
+  cool:<tag>   string  when a seat of this owner was evicted
+  board        hash    notes by kind, NUL, id
+  torn         string  there was damage less than an hour ago: counts are checked before they are believed
+
+Times are milliseconds of Redis's own clock. Nobody else's is ever compared with them.
+]]
+
+local P = KEYS[1] .. ':'
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local damaged = 0
+
+-- The fields of a seat after its head. Names and maxima of limits follow in turn from F.uses on.
+local F = {
+  started = 1, user = 2, slot = 3, api = 4, guard = 5, from = 6, passed = 7, edge = 8,
+  addr = 9, agent = 10, kind = 11, device = 12, dtype = 13, service = 14, owner = 15, uses = 16,
+}
+
+-- The head: when it was last seen (13 digits), when its keys were last kept (13), the edge (8 of its SHA-1), whether it may pass (y or n),
+-- the owner's tag (22, dots if there is none).
+local HEAD = 57
+local NOBODY = string.rep('.', 22)
+
+local DAY = 86400000
+
+-- keep sees to it that a key outlives the seats of that time to live, and not the deployment.
+local function keep(key, ttl)
+  local span = 2 * DAY + 2 * ttl
+  if redis.call('PTTL', key) < span / 2 then redis.call('PEXPIRE', key, span) end
+end
+
+-- keep_board: notes outlive an absence of all edges that seats do not.
+local function keep_board()
+  if redis.call('PTTL', P .. 'board') < 15 * DAY then redis.call('PEXPIRE', P .. 'board', 30 * DAY) end
+end
+
+local function keep_common(ttl)
+  for _, k in ipairs({'exp', 'all', 'ids', 'uses', 'max'}) do keep(P .. k, ttl) end
+  keep_board()
+end
+
+local function mark(edge) return string.sub(redis.sha1hex(edge), 1, 8) end
+
+-- encode writes a seat down.
+local function encode(s)
+  return string.format('%013d%013d%s%s%s', s.seen, s.kept, mark(s.f[F.edge]), s.passes and 'y' or 'n', s.tag) .. cmsgpack.pack(s.f)
+end
+
+-- Which of a seat's fields are numbers, and which of them are told to Go.
+local NUMBER = {[F.started] = true, [F.api] = true, [F.guard] = true}
+local TOLD = {F.started, F.user, F.slot, F.api, F.edge, F.addr, F.agent, F.kind, F.device, F.dtype, F.service, F.owner}
+
+-- whole tells whether an array has the shape of a seat.
+local function whole(f)
+  local n = type(f) == 'table' and #f or 0
+  if n < F.uses - 1 or (n - F.uses + 1) % 2 ~= 0 then return false end
+  for i = 1, F.uses - 1 do
+    if type(f[i]) ~= (NUMBER[i] and 'number' or 'string') then return false end
+  end
+  for i = F.uses, n, 2 do
+    if type(f[i]) ~= 'string' or type(f[i + 1]) ~= 'number' then return false end
+  end
+  return true
+end
+
+-- decode reads what encode wrote, or anything else that may stand there: then it is nil.
+local function decode(m, raw)
+  if type(raw) ~= 'string' or #raw <= HEAD then return nil end
+  local seen, kept = tonumber(string.sub(raw, 1, 13)), tonumber(string.sub(raw, 14, 26))
+  local ok, f = pcall(cmsgpack.unpack, string.sub(raw, HEAD + 1))
+  if not (ok and seen and kept and whole(f)) then return nil end
+  return {m = m, seen = seen, kept = kept, passes = string.sub(raw, 35, 35) == 'y', tag = string.sub(raw, 36, HEAD), f = f}
+end
+
+-- place is what the seat counts as under a limit: itself, or its slot.
+local function place(s)
+  if s.f[F.slot] == '' then return s.m end
+  return '\0' .. s.f[F.slot]
+end
+
+local function counts_under(s, name)
+  for i = F.uses, #s.f, 2 do
+    if s.f[i] == name then return true end
+  end
+  return false
+end
+
+-- What live has found in this call.
+local found = {}
+
+-- peek reads a seat whether it has expired or not.
+local function peek(m)
+  if found[m] then return found[m] end
+  local raw = redis.pcall('GET', P .. 'seat:' .. m)
+  return decode(m, raw)
+end
+
+-- mates are the seats that share a slot. More than a few is a device gone mad.
+local function mates(slot)
+  local all = {}
+  for _, m in ipairs(redis.call('SMEMBERS', P .. 'slot:' .. slot)) do
+    local s = peek(m)
+    if s then all[#all + 1] = s else redis.call('SREM', P .. 'slot:' .. slot, m) end
+  end
+  return all
+end
+
+-- uncount takes a place from a limit, and the limit from the list if it was the last.
+local function uncount(name, what)
+  redis.call('ZREM', P .. 'use:' .. name, what)
+  if redis.call('EXISTS', P .. 'use:' .. name) == 0 then
+    redis.call('ZREM', P .. 'uses', name)
+    redis.call('HDEL', P .. 'max', name)
+  end
+end
+
+-- recount puts the slot where its oldest seat stands under a limit.
+local function recount(slot, name)
+  local first
+  for _, s in ipairs(mates(slot)) do
+    if counts_under(s, name) and (not first or s.f[F.started] < first) then first = s.f[F.started] end
+  end
+  if first then redis.call('ZADD', P .. 'use:' .. name, first, '\0' .. slot) else uncount(name, '\0' .. slot) end
+end
+
+local function unlist(m)
+  found[m] = nil
+  redis.call('ZREM', P .. 'exp', m)
+  redis.call('ZREM', P .. 'all', m)
+  redis.call('ZREM', P .. 'ids', m)
+  redis.call('DEL', P .. 'seat:' .. m, P .. 'sight:' .. m)
+end
+
+-- drop takes a seat out of everything.
+local function drop(s)
+  unlist(s.m)
+  if s.f[F.user] ~= '' then redis.call('ZREM', P .. 'user:' .. s.f[F.user], s.m) end
+  if s.tag ~= NOBODY then redis.call('ZREM', P .. 'owner:' .. s.tag, s.m) end
+  local slot = s.f[F.slot]
+  if slot ~= '' then redis.call('SREM', P .. 'slot:' .. slot, s.m) end
+  for i = F.uses, #s.f, 2 do
+    if slot == '' then uncount(s.f[i], s.m) else recount(slot, s.f[i]) end
+  end
+end
+
+-- torn drops what cannot be read. What else names it is mended when it is met.
+local function torn(m)
+  unlist(m)
+  redis.call('SET', P .. 'torn', '1', 'PX', 3600000)
+  damaged = damaged + 1
+end
+
+-- live is the seat if there is one. An expired one is dropped as it is met.
+local function live(m)
+  if found[m] then return found[m] end
+  local e = tonumber(redis.call('ZSCORE', P .. 'exp', m) or '')
+  if not e then return nil end
+  local s = peek(m)
+  if not s then torn(m) return nil end
+  if e <= now then drop(s) return nil end
+  s.expires = e
+  found[m] = s
+  return s
+end
+
+-- purge drops seats that have expired, some at a time: a dead edge's thousands must not hold Redis up. It tells whether there are more,
+-- or whether there is other reason to check a count.
+local function purge(n)
+  for _, m in ipairs(redis.call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, n)) do
+    local s = peek(m)
+    if s then drop(s) else torn(m) end
+  end
+  return #redis.call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, 1) > 0 or redis.call('EXISTS', P .. 'torn') == 1
+end
+
+-- lives tells whether a place under a limit is truly taken, and drops what is dead of it.
+local function lives(name, what)
+  local any = false
+  if string.byte(what, 1) == 0 then
+    local slot = string.sub(what, 2)
+    for _, m in ipairs(redis.call('SMEMBERS', P .. 'slot:' .. slot)) do
+      local s = live(m)
+      if not s then redis.call('SREM', P .. 'slot:' .. slot, m) elseif counts_under(s, name) then any = true end
+    end
+  else
+    local s = live(what)
+    any = s ~= nil and counts_under(s, name)
+  end
+  if not any then uncount(name, what) end
+  return any
+end
+
+-- taken counts the places under a limit. If there may be dead ones among them, it looks for these as long as the count is not below enough.
+local function taken(name, enough, doubt)
+  local key = P .. 'use:' .. name
+  local n = redis.call('ZCARD', key)
+  local at = 0
+  while doubt and n >= enough do
+    local some = redis.call('ZRANGE', key, at, at + 99)
+    if #some == 0 then break end
+    for _, what in ipairs(some) do
+      if lives(name, what) then at = at + 1 else n = n - 1 end
+      if n < enough then break end
+    end
+  end
+  return n
+end
+
+-- tell publishes a notice. ARGV[1] is always who does.
+local function tell(notice)
+  notice.from = ARGV[1]
+  redis.call('PUBLISH', P .. 'told', cjson.encode(notice))
+end
+
+-- finish denies a session its seat for a time.
+local function finish(m, reason, span)
+  if span > 0 then redis.call('SET', P .. 'ended:' .. m, string.format('%d\n', now + span) .. reason, 'PX', span) end
+  tell({ended = {m = m, reason = reason, ['for'] = span}})
+end
+
+-- sentenced is why a session was ended, if that stands.
+local function sentenced(m)
+  local got = redis.pcall('GET', P .. 'ended:' .. m)
+  local till, reason = string.match(type(got) == 'string' and got or '', '^(%d+)\n(.*)$')
+  if till and tonumber(till) > now then return reason end
+  return nil
+end
+
+-- answer is a seat as Go reads it.
+local function answer(s)
+  local a = {s.m, s.seen, s.expires}
+  for _, i in ipairs(TOLD) do a[#a + 1] = s.f[i] end
+  for i = F.uses, #s.f do a[#a + 1] = s.f[i] end
+  return a
+end
+
+-- earlier orders seats by when they began.
+local function earlier(a, b)
+  if a.f[F.started] ~= b.f[F.started] then return a.f[F.started] < b.f[F.started] end
+  return a.m < b.m
+end

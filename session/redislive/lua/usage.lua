@@ -1,0 +1,34 @@
+--[[
+Lists the limits that anybody counts under, in order of their names, a page at a time.
+
+ARGV: me, the name after which to begin, how many names to look at.
+
+Returns how many were damaged, the last name looked at (empty: there are no more), then name, max and count of each.
+]]
+
+local after, n = ARGV[2], tonumber(ARGV[3])
+local from = '-'
+if after ~= '' then from = '(' .. after end
+
+local doubt = purge(100)
+local result = {0, ''}
+local names = redis.call('ZRANGEBYLEX', P .. 'uses', from, '+', 'LIMIT', 0, n)
+for _, name in ipairs(names) do
+  local count = taken(name, 1, doubt)
+  if doubt and count > 0 then
+    -- taken stops at what is enough; here all of them are looked at.
+    for _, what in ipairs(redis.call('ZRANGE', P .. 'use:' .. name, 0, -1)) do lives(name, what) end
+    count = redis.call('ZCARD', P .. 'use:' .. name)
+  end
+  if count > 0 then
+    result[#result + 1] = name
+    result[#result + 1] = tonumber(redis.call('HGET', P .. 'max', name) or '') or 0
+    result[#result + 1] = count
+  else
+    redis.call('ZREM', P .. 'uses', name)
+    redis.call('HDEL', P .. 'max', name)
+  end
+end
+if #names == n then result[2] = names[n] end
+result[1] = damaged
+return result
