@@ -91,7 +91,7 @@ const (
 // It is decided in this order, all at once:
 //
 //  1. The session was ended, and the ending stands: [Ended].
-//  2. It has a seat: that is renewed, its Edge, Address and Agent replaced, all else kept. [Held].
+//  2. It has a seat: that is renewed, its Edge, Address and Agent replaced, and its Service if the claim names one; all else is kept. [Held].
 //  3. An app's seat with the same id and no group is there and Adopt is set: the new seat replaces it, and has its API, UserID, DeviceID,
 //     DeviceType, Service and Started where those are not empty.
 //  4. Unless Goes is set, the seat of a predecessor of the same Owner passes to it (Answer.Taken), even where there is room: of those that are not guarded the one
@@ -101,12 +101,13 @@ const (
 //  6. Goes is set, and a seat of the same Owner that is not guarded and counts under each full use has not been seen for Silence: it passes (Taken). The least recently seen one, as above. [Held].
 //  7. Goes is set, and the seat of its Owner that counts under each full use was itself taken from this session (a zapping listener
 //     looks like two while he goes back and forth; two who listen go on doing so): while such a seat has gone from the one to the other fewer than two times within TTL, it
-//     passes back (Taken). Then both are known to listen. If this session started first it keeps the seat (Taken), guarded for TTL; if not it is [Refused], and the other seat
+//     passes back (Taken), unless it is guarded: then this session is [Refused]. After that both are known to listen. If this session started first it keeps the seat (Taken), guarded for TTL; if not it is [Refused], and the other seat
 //     is guarded for TTL.
 //  8. The seats of Terminate that count under a full use and are of the same UserID (not empty) are ended (Answer.Ended); if that makes room, [Held]. If it does not, none is ended.
 //  9. Policy is EndOldest: if the Owner had a seat ended so less than Cooldown ago, [Cooling]. Else the seats that started first are ended (Answer.Ended)
 //     until there is room, and their owners cool down. [Held].
-//  10. [Refused], with Full and Conflicts.
+//  10. [Refused], with Full and Conflicts. A seat of the same Owner that counts under each full use, is guarded, and was seen since its guard began,
+//     is guarded for TTL from now on: who plays on is not disturbed by who tries again.
 //
 // Ending a seat as in 8 and 9 is [Live.End] with reason [Evicted] for Claim.Sentence. Under a slot that several seats share, ending or taking one means all of them.
 type Claim struct {

@@ -38,6 +38,9 @@ func (m *Memory) Claim(ctx context.Context, c *Claim) (Answer, error) {
 func (m *Memory) again(s *seat, c *Claim, now int64) Seat {
 	n := newSeat(c, now)
 	s.edge, s.address, s.agent, s.seen = n.edge, n.address, n.agent, now
+	if c.Seat.Service != "" {
+		s.served = n.served
+	}
 	s.expires = max(s.expires, n.expires)
 	return s.view()
 }
@@ -137,7 +140,22 @@ func (d *decision) contest() (Answer, error) {
 			return d.evict(ended)
 		}
 	}
+	d.guardAgain()
 	return d.refuse(Refused) // 10
+}
+
+// guardAgain keeps those guarded who play on.
+func (d *decision) guardAgain() {
+	ttl := ms(d.c.TTL)
+	if d.seat.owner == "" {
+		return
+	}
+	d.m.owners.each(d.seat.owner, func(s *seat) {
+		if s.guarded(d.now) && s.seen > s.history.since && len(d.rows) == len(d.full) &&
+			!slices.ContainsFunc(d.rows, func(l *limit) bool { return !d.helps(s, l) }) {
+			s.history.guard(d.now, ttl)
+		}
+	})
 }
 
 // helps tells whether a seat counts under a limit that is full, so that it makes room when it goes.
@@ -189,14 +207,18 @@ func (d *decision) take(s *seat) (Answer, error) {
 // rival settles it with the seat that was taken from this session (rule 7).
 func (d *decision) rival(s *seat) (Answer, error) {
 	ttl := ms(d.c.TTL)
+	if s.guarded(d.now) {
+		d.guardAgain()
+		return d.refuse(Refused)
+	}
 	if d.now-s.history.passed[0] >= ttl || s.history.passed[1] == 0 || d.now-s.history.passed[1] >= ttl {
 		return d.take(s)
 	}
 	if d.seat.started < s.started {
-		d.seat.past().guarded = d.now + ttl
+		d.seat.past().guard(d.now, ttl)
 		return d.take(s)
 	}
-	s.history.guarded = d.now + ttl
+	s.history.guard(d.now, ttl)
 	return d.refuse(Refused)
 }
 

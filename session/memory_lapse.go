@@ -34,7 +34,7 @@ func (l *lapses[K, V]) put(k K, v V, until int64) {
 		l.queue.fix(x)
 		return
 	}
-	if len(l.all) >= l.max {
+	if len(l.all) >= max(l.max, 1) {
 		l.drop(l.queue[0])
 	}
 	x := &lapse[K, V]{key: k, value: v, until: until}

@@ -32,6 +32,7 @@ type share struct {
 // history is what few seats have.
 type history struct {
 	guarded int64    // until when
+	since   int64    // and since when
 	from    Key      // the session it was taken from
 	passed  [2]int64 // when it last went between that session and this one, the later first; 0: it did not
 	seen    []seen
@@ -57,6 +58,8 @@ func (s *seat) past() *history {
 }
 
 func (s *seat) guarded(now int64) bool { return s.history != nil && now < s.history.guarded }
+
+func (h *history) guard(now, ttl int64) { h.since, h.guarded = now, now+ttl }
 
 func (s *seat) takenFrom(k Key) bool {
 	return s.history != nil && s.history.passed[0] != 0 && s.history.from == k

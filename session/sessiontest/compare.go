@@ -18,7 +18,7 @@ import (
 // not compared.
 func Compare(t *testing.T, live session.Live, seed uint64, operations int, exact bool) {
 	t.Helper()
-	p := &play{T: t, live: live, model: NewModel(time.Now), Rand: rand.New(rand.NewPCG(seed, 1)), exact: exact}
+	p := &play{T: t, live: live, model: NewModel(time.Now), Rand: rand.New(rand.NewPCG(seed, 1)), exact: exact, duel: seed%2 == 1}
 	p.cooldown = p.while()
 	for i := range operations {
 		if exact {
@@ -43,6 +43,7 @@ type play struct {
 	model    *Model
 	exact    bool
 	cooldown time.Duration
+	duel     bool // few sessions of one owner are after one seat
 	log      []string
 }
 
@@ -64,6 +65,9 @@ func (p *play) maybe(s string) string {
 }
 
 func (p *play) key() session.Key {
+	if p.duel && p.IntN(8) > 0 {
+		return session.Key{ID: session.ID(p.one("s", 3)), Group: "g0"}
+	}
 	return session.Key{ID: session.ID(p.one("s", 9)), Group: p.maybe(p.one("g", 2))}
 }
 
@@ -85,6 +89,13 @@ func (p *play) claim() *session.Claim {
 	for i := range 3 {
 		if p.IntN(2) == 0 {
 			c.Seat.Uses = append(c.Seat.Uses, session.Use{Name: fmt.Sprint("l", i), Max: 1 + p.IntN(3)})
+		}
+	}
+	if p.duel && p.IntN(8) > 0 {
+		c.Seat.Owner, c.Seat.Slot, c.Seat.Uses, c.Restore = "o0", "", []session.Use{{Name: "l0", Max: 1}}, false
+		c.Goes, c.TTL = p.IntN(4) > 0, c.TTL+4*unit
+		if p.IntN(4) > 0 {
+			c.Silence = time.Hour
 		}
 	}
 	for p.IntN(3) == 0 {

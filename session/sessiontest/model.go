@@ -25,6 +25,7 @@ type Model struct {
 type modelSeat struct {
 	session.Seat
 	guarded time.Time    // until when
+	since   time.Time    // and since when
 	from    session.Key  // the session that it was taken from
 	passed  []time.Time  // when it went between that session and this one, either way
 	seen    []modelSeen  // one for each edge
@@ -139,7 +140,7 @@ func (m *Model) Claim(ctx context.Context, c *session.Claim) (session.Answer, er
 	}
 	if s := m.find(c.Seat.Key); s != nil { // 2
 		s.Edge, s.Address, s.Agent, s.Seen = c.Seat.Edge, c.Seat.Address, c.Seat.Agent, now
-		s.Expires = later(s.Expires, now.Add(c.TTL))
+		s.Expires, s.Service = later(s.Expires, now.Add(c.TTL)), cmp.Or(c.Seat.Service, s.Service)
 		return session.Answer{Outcome: session.Held, Seat: s.copy()}, nil
 	}
 	seat := &modelSeat{Seat: c.Seat}
@@ -220,6 +221,13 @@ func (m *Model) Claim(ctx context.Context, c *session.Claim) (session.Answer, er
 		}
 		return a, nil
 	}
+	again := func() { // who plays on stays guarded
+		for _, s := range inTheWay {
+			if c.Seat.Owner != "" && s.Owner == c.Seat.Owner && len(s.used) == len(fully) && now.Before(s.guarded) && s.Seen.After(s.since) {
+				s.since, s.guarded = now, now.Add(c.TTL)
+			}
+		}
+	}
 	if c.Goes && c.Seat.Owner != "" {
 		mine := func(s *modelSeat) bool { return s.Owner == c.Seat.Owner && len(s.used) == len(fully) }
 		silent := least(inTheWay, stalest, func(s *modelSeat) bool { // 6
@@ -238,15 +246,18 @@ func (m *Model) Claim(ctx context.Context, c *session.Claim) (session.Answer, er
 				}
 			}
 			switch {
+			case now.Before(rival.guarded):
+				again()
+				return refuse(session.Refused)
 			case lately < 2:
 				taken = rival.mates
 				return grant()
 			case seat.Started.Before(rival.Started):
 				taken = rival.mates
-				seat.guarded = now.Add(c.TTL)
+				seat.since, seat.guarded = now, now.Add(c.TTL)
 				return grant()
 			}
-			rival.guarded = now.Add(c.TTL)
+			rival.since, rival.guarded = now, now.Add(c.TTL)
 			return refuse(session.Refused)
 		}
 	}
@@ -284,7 +295,8 @@ func (m *Model) Claim(ctx context.Context, c *session.Claim) (session.Answer, er
 		}
 		ended = nil
 	}
-	return refuse(session.Refused) // 10
+	again() // 10
+	return refuse(session.Refused)
 }
 
 func with(all, more []*modelSeat) []*modelSeat {

@@ -38,7 +38,7 @@ var claimTests = []test{
 		x.uses("v", 0)
 		x.seated("s")
 	}},
-	{"2: its edge, address and agent are replaced, all else kept", func(x *table) {
+	{"2: its edge, address, agent and service are replaced, all else kept", func(x *table) {
 		first := x.held("s", user("ann"), owner("o"), slot("d"), seat(func(s *session.Seat) { s.Service = "one" })).Seat
 		x.pass(1)
 		second := x.held("s", user("bob"), owner("p"), slot("e"), age(time.Hour), seat(func(s *session.Seat) {
@@ -46,7 +46,7 @@ var claimTests = []test{
 			s.API = true
 		})).Seat
 		want := first
-		want.Edge, want.Address, want.Agent = "b", netip.MustParseAddr("2001:db8::1"), "player/2"
+		want.Edge, want.Address, want.Agent, want.Service = "b", netip.MustParseAddr("2001:db8::1"), "player/2", "two"
 		if !second.Seen.After(first.Seen) || !second.Expires.After(first.Expires) {
 			x.Errorf("not renewed: seen %v then %v, expires %v then %v", first.Seen, second.Seen, first.Expires, second.Expires)
 		}

@@ -222,6 +222,18 @@ var passTests = []test{
 		x.pass(4)
 		x.takes("a", "c", owner("o"), goes, silence(0))
 	}},
+	{"10: who plays on stays guarded", func(x *table) {
+		contend(x)
+		x.refused("b", owner("o"), goes, ttl(3*x.step))
+		for range 3 {
+			x.pass(2)
+			x.held("a", owner("o"))
+			x.refused("c", owner("o"), goes, silence(0), ttl(3*x.step))
+			x.refused("b", owner("o"), goes, ttl(3*x.step))
+		}
+		x.pass(4)
+		x.takes("a", "c", owner("o"), goes, silence(0))
+	}},
 	{"7: what went back and forth long ago is forgotten", func(x *table) {
 		contend(x)
 		x.pass(4)
