@@ -125,7 +125,7 @@ func (g *Gate) settle(ctx context.Context, s *session.Session, a asked, now time
 		v := g.judge(subject{s.Key, s.Listener(), how(a.first || l.Hidden)}, now)
 		if v.Action != Allow {
 			l.Hidden = true
-			g.unseat(s, now)
+			g.unseat(s, v.Code)
 			v.Session = s
 			return g.refuse(v)
 		}

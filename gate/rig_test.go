@@ -54,6 +54,7 @@ type player struct {
 	group                        string
 	kind                         session.Kind
 	grant                        *session.Grant
+	expires                      time.Time // of his token
 }
 
 func (r *rig) player(user, device, address, agent string) *player {
@@ -70,7 +71,7 @@ func (p *player) start(group string) Verdict {
 
 func (p *player) admit(grant *session.Grant, starts bool) Verdict {
 	r := &Request{Key: session.Key{ID: p.id, Group: p.group}, Kind: p.kind, Grant: grant, Starts: starts,
-		Listener: session.Listener{Address: p.at(), Agent: p.agent}, Identity: auth.Identity{User: p.user, Device: p.device}}
+		Listener: session.Listener{Address: p.at(), Agent: p.agent}, Identity: auth.Identity{User: p.user, Device: p.device, Expires: p.expires}}
 	if v := p.Look(r); v.Action != Allow {
 		return v
 	}

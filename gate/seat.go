@@ -120,9 +120,10 @@ func (g *Gate) taken(k session.Key) {
 	}
 	g.metrics.tookOver()
 	wait := min(grace, g.opt.SeatTTL/4)
+	g.heardLast(s, time.Now())
 	s.Lease.Mu.Lock()
 	if s.Lease.Seated {
-		s.Lease.Seated = false
+		s.Lease.Seated, s.Lease.Lost = false, time.Now()
 		s.Lease.Until.Store(min(s.Lease.Until.Load(), time.Now().Add(wait).UnixMilli()))
 	}
 	s.Lease.Mu.Unlock()
@@ -162,11 +163,11 @@ func limitText(u session.Use) string {
 }
 
 // unseat gives the seat of a session back that may not go on for now. The caller holds the lease's lock.
-func (g *Gate) unseat(s *session.Session, now time.Time) {
+func (g *Gate) unseat(s *session.Session, why Code) {
 	had := s.Lease.Seated
 	s.Lease.Seated, s.Lease.Owed = false, false
 	s.Lease.Lapse()
-	g.sittings.cut(s, Blackout)
+	g.sittings.cut(s, why)
 	if had {
 		g.free(s.Key)
 	}

@@ -123,9 +123,13 @@ func (t *sittings) sessions() []*session.Session {
 	return out
 }
 
-// cut closes the connections of a session.
+// cut closes the connections of a session. They are as good as gone.
 func (t *sittings) cut(s *session.Session, why Code) {
-	for _, sit := range t.of(s) {
+	t.mu.Lock()
+	list := t.all[s]
+	delete(t.all, s)
+	t.mu.Unlock()
+	for _, sit := range list {
 		sit.cut(why)
 	}
 }
@@ -135,14 +139,19 @@ func (t *sittings) later(g *Gate, s *session.Session, wait time.Duration) {
 	if t.count(s) == 0 {
 		return
 	}
-	for _, sit := range t.of(s) {
-		sit.progress(time.Now())
-	}
 	time.AfterFunc(wait, func() {
-		if now := time.Now(); g.listening(s, now) < wait {
+		if now := time.Now(); g.goesOn(s, now) {
 			g.look(s, now)
 		}
 	})
+}
+
+// goesOn tells whether somebody listens on the session's connections though its seat was taken over.
+func (g *Gate) goesOn(s *session.Session, now time.Time) bool {
+	last := g.heardLast(s, now)
+	s.Lease.Mu.Lock()
+	defer s.Lease.Mu.Unlock()
+	return !s.Lease.Seated && last.After(s.Lease.Lost)
 }
 
 // progress notes whether the listener has taken anything since it was asked last, and returns when he last had.
@@ -155,15 +164,14 @@ func (sit *Sitting) progress(now time.Time) time.Time {
 	return sit.active
 }
 
-// listening is how long ago somebody on the session's connections last took anything.
-func (g *Gate) listening(s *session.Session, now time.Time) time.Duration {
-	var last time.Time
+// heardLast is when somebody on the session's connections last took anything, as far as was looked.
+func (g *Gate) heardLast(s *session.Session, now time.Time) (last time.Time) {
 	for _, sit := range g.sittings.of(s) {
 		if at := sit.progress(now); at.After(last) {
 			last = at
 		}
 	}
-	return now.Sub(last)
+	return last
 }
 
 // look judges a session with open connections again. What it may not do any longer ends them.

@@ -116,7 +116,7 @@ func (g *Gate) renewal(s *session.Session, now time.Time) (session.Renewal, bool
 	s.Lease.Mu.Lock()
 	seated := s.Lease.Seated
 	s.Lease.Mu.Unlock()
-	if sits && !seated && g.listening(s, now) < g.opt.SeatTTL/3 {
+	if sits && !seated && g.goesOn(s, now) {
 		g.background.Go(func() { g.look(s, now) }) // his seat passed to another, and he listens on
 	}
 	if !seated || ago >= g.opt.SeatTTL {

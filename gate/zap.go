@@ -21,7 +21,8 @@ func (g *Gate) afterZap(ctx context.Context, c *session.Claim, answer session.An
 	if !ok || g.sittings.count(s) == 0 {
 		return answer, nil
 	}
-	g.listening(s, time.Now())
+	began := time.Now()
+	g.heardLast(s, began)
 	wait := time.NewTicker(100 * time.Millisecond)
 	defer wait.Stop()
 	for end := time.Now().Add(min(zapWait, g.opt.SeatTTL/4)); time.Now().Before(end); {
@@ -34,7 +35,7 @@ func (g *Gate) afterZap(ctx context.Context, c *session.Claim, answer session.An
 			return answer, nil
 		}
 	}
-	if g.listening(s, time.Now()) > time.Second {
+	if !g.heardLast(s, time.Now()).After(began) {
 		return answer, nil // he hears nothing any more
 	}
 	return g.standBack(ctx, c, s)

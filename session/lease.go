@@ -16,6 +16,7 @@ type Lease struct {
 	Mu           sync.Mutex
 	Seated       bool      // it has a seat, as far as is known
 	Owed         bool      // it was let in without one, or its seat was lost, while the table could not be reached
+	Lost         time.Time // when another took its seat over
 	Kept         time.Time // when its seat was last known to be kept
 	Hidden       bool      // it was refused by a rule when it was last judged
 	Refused      string    // why, when it was last told that there is no room
