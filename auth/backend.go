@@ -135,7 +135,7 @@ func (b *backend) close() {
 
 // admit asks about a new session. Its error is a *Refusal.
 func (b *backend) admit(ctx context.Context, r *Request, id Identity, c *credentials) (Identity, error) {
-	q := &question{Request: r, user: id.User, token: c.any(), basic: c.token == "" && c.basic}
+	q := &question{Request: r, user: id.User, token: c.any(), basic: c.basic}
 	if q.basic {
 		q.basicAs, q.password = c.user, c.pass
 		if !plain(q.basicAs) {
@@ -242,7 +242,7 @@ func (b *backend) apply(q *question, id Identity, a *answer) (Identity, error) {
 type answerKey [sha256.Size]byte
 
 func keyOf(q *question) answerKey {
-	return digest(q.token, q.user, q.Group, q.Address.String(), q.Agent)
+	return digest(q.token, q.basicAs, q.password, q.user, q.Group, q.Address.String(), q.Agent)
 }
 
 // of is the key of one session's own question.
@@ -266,7 +266,7 @@ type failure struct {
 	err    error
 }
 
-func (f *failure) Error() string { return "the callback does not answer: " + f.err.Error() }
+func (f *failure) Error() string { return "auth callback: " + f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
 func fail(reason string, err error) error { return &failure{reason, err} }

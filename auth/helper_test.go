@@ -17,12 +17,15 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
 )
 
@@ -190,4 +193,26 @@ func eventually(tb testing.TB, what string, f func() bool) {
 			tb.Fatal("not within ten seconds: " + what)
 		}
 	}
+}
+
+// count is what a metric says, summed over those whose labels have the values.
+func count(tb testing.TB, reg *prometheus.Registry, name string, labels ...string) (sum float64) {
+	tb.Helper()
+	families, err := reg.Gather()
+	must(tb, err)
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+	metrics:
+		for _, m := range f.GetMetric() {
+			for _, want := range labels {
+				if !slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool { return l.GetValue() == want }) {
+					continue metrics
+				}
+			}
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return sum
 }

@@ -56,7 +56,7 @@ func (r *removals) add(one Removal) {
 	if one.At.IsZero() {
 		one.At = time.Now()
 	}
-	one.Next = one.At
+	one.Next = time.Now()
 	r.mu.Lock()
 	full := len(r.queue) >= maxRemovals
 	if !full {
