@@ -94,8 +94,8 @@ func (g *Gate) Admit(ctx context.Context, r *Request) Verdict {
 		return g.Renew(ctx, s, r.visit())
 	}
 	s.Lease.Mu.Lock()
-	defer s.Lease.Mu.Unlock()
 	v := g.settle(ctx, s, asked{starts: r.Grant == nil, adopt: r.App != nil, first: true, terminate: r.Terminate}, now)
+	s.Lease.Mu.Unlock()
 	if v.Action != Allow {
 		g.table.Remove(s.Key)
 		return v

@@ -222,4 +222,3 @@ func TestLeaving(t *testing.T) {
 		}
 	})
 }
-

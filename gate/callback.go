@@ -68,11 +68,27 @@ func (g *Gate) ask(ctx context.Context, s *session.Session) {
 
 // removed tells who answers for a session's user that it is over.
 func (g *Gate) removed(s *session.Session) {
-	if g.opt.Auth == nil || !g.opt.Auth.Asked() || s.Lease.Ticket == "" {
+	if g.opt.Auth == nil || !g.opt.Auth.Asked() {
+		return
+	}
+	s.Lease.Mu.Lock()
+	ticket := s.Lease.Ticket
+	s.Lease.Ticket = "" // he is told once
+	s.Lease.Mu.Unlock()
+	if ticket == "" {
 		return
 	}
 	l := s.Listener()
 	bytes, _, since := g.opt.Heard(s)
 	g.opt.Auth.Removed(auth.Removal{SessionID: string(s.Key.ID), Group: s.Key.Group, Kind: string(s.Kind), Path: s.Lease.Path, Host: s.Lease.Host,
-		User: l.UserID, Ticket: s.Lease.Ticket, Address: l.Address.String(), Agent: l.Agent, Duration: since, Bytes: bytes, At: time.Now()})
+		User: l.UserID, Ticket: ticket, Address: l.Address.String(), Agent: l.Agent, Duration: since, Bytes: bytes, At: time.Now()})
+}
+
+// Abandon is called for one who was authorised and has not come to be admitted.
+func (g *Gate) Abandon(r *Request) {
+	if g.opt.Auth == nil || !g.opt.Auth.Asked() || r.Identity.Ticket == "" {
+		return
+	}
+	g.opt.Auth.Removed(auth.Removal{SessionID: string(r.Key.ID), Group: r.Key.Group, Kind: string(r.Kind), Path: r.Path, Host: r.Host,
+		User: r.Identity.User, Ticket: r.Identity.Ticket, Address: r.Listener.Address.String(), Agent: r.Listener.Agent, At: time.Now()})
 }

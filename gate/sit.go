@@ -69,8 +69,8 @@ func (sit *Sitting) Leave() {
 		return
 	}
 	s.Lease.Mu.Lock()
-	defer s.Lease.Mu.Unlock()
 	if g.sittings.count(s) > 0 {
+		s.Lease.Mu.Unlock()
 		return // he is back
 	}
 	if s.Lease.Seated {
@@ -78,6 +78,12 @@ func (sit *Sitting) Leave() {
 		g.free(s.Key)
 	}
 	s.Lease.Lapse()
+	answered := s.Lease.Ticket != ""
+	s.Lease.Mu.Unlock()
+	if answered { // who answers for him counts connections, and is asked again when he comes back
+		g.table.Remove(s.Key)
+		g.removed(s)
+	}
 }
 
 func (t *sittings) add(s *session.Session, sit *Sitting) {

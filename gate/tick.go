@@ -20,6 +20,10 @@ func (g *Gate) Run(ctx context.Context) {
 	all.Go(func() { g.keepEvidence(ctx) })
 	all.Go(func() { g.askAgain(ctx) })
 	all.Wait()
+	g.table.Each(func(s *session.Session) bool {
+		g.removed(s)
+		return true
+	})
 	g.background.Wait()
 }
 
@@ -93,13 +97,13 @@ func (g *Gate) renewBatch(ctx context.Context, batch []*session.Session, outages
 	ctx, cancel := context.WithTimeout(ctx, backgroundTime)
 	defer cancel()
 	standings, err := g.live.Renew(ctx, g.opt.Edge, all)
+	if g.shadow != nil {
+		_, _ = g.shadow.Renew(ctx, g.opt.Edge, all) // memory does not fail
+	}
 	if err != nil || len(standings) != len(all) {
 		g.failed("renew", err)
 		g.prolong(held, all, now)
 		return
-	}
-	if g.shadow != nil {
-		_, _ = g.shadow.Renew(ctx, g.opt.Edge, all)
 	}
 	for i, s := range held {
 		g.stands(ctx, s, &all[i], &standings[i], now)

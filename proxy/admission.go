@@ -112,6 +112,13 @@ func (p *Proxy) admit(r *http.Request, a *admission) (s *session.Session, fresh 
 	return v.Session, fresh, nil
 }
 
+// abandon is called when a request is over. One whose listener was authorised and not admitted had no session.
+func (p *Proxy) abandon(a *admission) {
+	if a.request != nil && a.session == nil {
+		p.opt.Gate.Abandon(a.request)
+	}
+}
+
 // guards tells whether a stream's listeners must show who they are.
 func (p *Proxy) guards(m *mount) bool { return !m.stream.Open && p.opt.Gate.Guarded() }
 

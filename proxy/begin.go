@@ -26,23 +26,24 @@ const maxOffset = 366 * 24 * time.Hour
 
 // visitor is a listener on his way in.
 type visitor struct {
-	mount   *mount
-	hub     *relay.Hub
-	info    relay.Info
-	visit   gate.Visit
-	session *session.Session // nil: he may only be looking, and admit is asked later
-	fresh   bool             // the session is new
-	sitting *gate.Sitting    // of the session's connection
-	ticket  *relay.Ticket    // of the connection
-	admit   func() (*listen.Account, error)
-	from    relay.Place
-	offset  string // value of offsetHeader; "": he has not asked for one
+	mount     *mount
+	hub       *relay.Hub
+	info      relay.Info
+	visit     gate.Visit
+	session   *session.Session // nil: he may only be looking, and admit is asked later
+	fresh     bool             // the session is new
+	sitting   *gate.Sitting    // of the session's connection
+	ticket    *relay.Ticket    // of the connection
+	admission *admission
+	admit     func() (*listen.Account, error)
+	from      relay.Place
+	offset    string // value of offsetHeader; "": he has not asked for one
 }
 
 // enter opens the stream for a listener and lets him in, or puts that off where he may only be looking.
 func (p *Proxy) enter(r *http.Request, m *mount, a *admission) (v *visitor, err error) {
 	l := p.listener(r)
-	v = &visitor{mount: m, ticket: new(relay.Ticket), visit: gate.Visit{Address: l.Address, Agent: strings.Clone(l.Agent)}}
+	v = &visitor{mount: m, admission: a, ticket: new(relay.Ticket), visit: gate.Visit{Address: l.Address, Agent: strings.Clone(l.Agent)}}
 	if v.hub, v.info, err = p.opt.Relay.Open(r.Context(), m.relayMount()); err != nil {
 		p.opt.Relay.Forget(v.hub)
 		return nil, noEntry(m, err)
@@ -103,15 +104,17 @@ func (v *visitor) joined(p *Proxy) {
 }
 
 // leaves is called when the connection is closed.
-func (v *visitor) leaves() {
+func (v *visitor) leaves(p *Proxy) {
 	if v.sitting != nil {
 		v.sitting.Leave()
+	} else {
+		p.abandon(v.admission)
 	}
 }
 
 // turnedAway forgets a session that was never heard: the listener who began it was not let in.
 func (v *visitor) turnedAway(p *Proxy) {
-	v.leaves()
+	v.leaves(p)
 	if !v.fresh {
 		return
 	}

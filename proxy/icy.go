@@ -41,10 +41,12 @@ func (p *Proxy) serveICY(w *answer, r *http.Request, m *mount) error {
 		a.who.key.ID = session.NewID()
 	}
 	if err := p.pass(r, m, &a, session.ICY, 0, true); err != nil {
+		p.abandon(&a)
 		return err
 	}
 	v, err := p.enter(r, m, &a)
 	if err != nil {
+		p.abandon(&a)
 		return err
 	}
 	join := p.join
@@ -68,13 +70,13 @@ func (p *Proxy) join(w *answer, r *http.Request, v *visitor) error {
 	j.Conn, j.Pending = nc, p.icyHead(r, v)
 	visit := w.visit
 	j.OnLeave = func(l relay.Left) {
-		v.leaves()
+		v.leaves(p)
 		visit.over(http.StatusOK, l.Bytes, l.For)
 	}
 	if c, ok := nc.(*conn); ok {
 		j.Conn = c.TCPConn // the relay does with the socket what only a TCPConn can: it gathers writes, and discards what is unsent
 		j.OnLeave = func(l relay.Left) {
-			v.leaves()
+			v.leaves(p)
 			_ = c.Close() // settles the bodies that went before; the socket is closed already
 			visit.over(http.StatusOK, l.Bytes, l.For)
 		}

@@ -20,7 +20,7 @@ func (p *Proxy) joinStream(w *answer, r *http.Request, v *visitor) error {
 	var last relay.Left
 	left := make(chan struct{})
 	j := p.asksToJoin(r, v)
-	j.Conn, j.Unsent, j.OnLeave = c, c.unsent, func(l relay.Left) { v.leaves(); last = l; close(left) }
+	j.Conn, j.Unsent, j.OnLeave = c, c.unsent, func(l relay.Left) { v.leaves(p); last = l; close(left) }
 	if err := v.hub.Join(j); err != nil {
 		return noEntry(v.mount, err)
 	}

@@ -24,6 +24,7 @@ func (p *Proxy) servePlaylist(w *answer, r *http.Request, m *mount) error {
 	}
 	name := m.playlistName(r.URL.RawQuery)
 	a, err := p.approach(r, m, func() string { return m.rest }, 0)
+	defer p.abandon(&a)
 	if err != nil {
 		return err
 	}
@@ -39,7 +40,7 @@ func (p *Proxy) servePlaylist(w *answer, r *http.Request, m *mount) error {
 	case err != nil:
 		return fetchFailed(m.group, err)
 	}
-	return p.answerPlaylist(w, r, m, pl, served, name, a)
+	return p.answerPlaylist(w, r, m, pl, served, name, &a)
 }
 
 func hasDirective(query string) bool { return playlist.StripQuery(query, directives...) != query }
@@ -55,7 +56,7 @@ func (p *Proxy) headPlaylist(w *answer, r *http.Request, m *mount) error {
 	return nil
 }
 
-func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.Playlist, served origin.Served, name string, a admission) error {
+func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.Playlist, served origin.Served, name string, a *admission) error {
 	playlistHead(w.Header(), pl, served)
 	if pl.Doc == nil { // .m3u that is no HLS playlist passes as it is
 		return writeText(w, r, pl.Body)
@@ -63,7 +64,7 @@ func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.
 	if a.bare && pl.Doc.Kind == playlist.KindMaster {
 		// A master begins a session of its own each time; only what is polled is one session while it is.
 		a.who.key.ID, a.session = session.NewID(), nil
-		a.request = p.request(r, &a, session.HLS, p.listener(r), true)
+		a.request = p.request(r, a, session.HLS, p.listener(r), true)
 	}
 	if location, ok := m.movedQuery(r, pl); ok {
 		w.Header().Set("Location", location)
@@ -71,7 +72,7 @@ func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.
 		w.WriteHeader(http.StatusFound)
 		return nil
 	}
-	s, fresh, err := p.admit(r, &a)
+	s, fresh, err := p.admit(r, a)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 		in = p.belongs(r, m)
 		return in.within(m)
 	}, session.PieceOf(m.rest, r.Header.Get("Range")))
+	defer p.abandon(&a)
 	if err != nil {
 		return segmentKind, err
 	}
@@ -38,7 +39,7 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 	src.Listed = func() bool { return p.timelines.lists(m, in.line, query) }
 	media, err := p.opt.Origin.Open(r.Context(), r.Method, src, r.Header)
 	if errors.Is(err, origin.ErrPlaylist) {
-		return playlistKind, p.unnamedPlaylist(w, r, m, a)
+		return playlistKind, p.unnamedPlaylist(w, r, m, &a)
 	}
 	if err != nil {
 		return segmentKind, fetchFailed(m.group, err)
@@ -73,7 +74,7 @@ func (p *Proxy) serveMedia(w *answer, r *http.Request, m *mount, c *conn) (reque
 }
 
 // unnamedPlaylist answers with what is a playlist by its type and not by its path.
-func (p *Proxy) unnamedPlaylist(w *answer, r *http.Request, m *mount, a admission) error {
+func (p *Proxy) unnamedPlaylist(w *answer, r *http.Request, m *mount, a *admission) error {
 	if r.Method == http.MethodHead {
 		return p.headPlaylist(w, r, m)
 	}
