@@ -112,7 +112,8 @@ func (h *Handler) gateRoutes() []route {
 		{Path: "/admin/v1/blackouts", About: "blackouts, in the order in which they are tried", serve: plain(h.serveBlackouts)},
 		{Path: "/admin/v1/blackouts", About: "adds a blackout; ?first=true", Method: http.MethodPost, serve: plain(h.addBlackout)},
 		{Path: "/admin/v1/blackouts/{id}", About: "ends a blackout that was added here", Method: http.MethodDelete, serve: h.endBlackout},
-		{Path: "/admin/v1/evidence", About: "who was refused or cut by which blackout; ?rule= ?stream= ?user= ?session= ?from= ?to= ?limit= ?after=", serve: plain(h.serveEvidence)},
+		{Path: "/admin/v1/evidence", serve: plain(h.serveEvidence),
+			About: "who was refused or cut by which blackout; ?rule= ?stream= ?user= ?session= ?from= ?to= ?limit= ?after="},
 	}
 }
 

@@ -34,7 +34,8 @@ type App struct {
 	metrics *appMetrics
 	ways    []way
 
-	strangers *limiters[netip.Addr] // what addresses send without a token that holds
+	strangers *limiters[netip.Addr] // what addresses send without a token that holds, and should have
+	readers   *limiters[netip.Addr] // what they send where none is needed
 	apps      *limiters[string]
 	users     *limiters[string]
 }
@@ -43,7 +44,7 @@ type App struct {
 const (
 	appRate, appBurst           = 50, 100 // per second, of an app's token
 	userRate, userBurst         = 200. / 60, 50
-	strangerRate, strangerBurst = 5, 50 // requests without a token that holds, per address
+	strangerRate, strangerBurst = 5, 50 // without a token that holds, per address
 )
 
 const api = "/api/v1"
@@ -81,8 +82,8 @@ func NewApp(opt AppOptions) *App {
 		{method: http.MethodDelete, path: one, name: "stop", serve: (*App).stopOfUser},
 		{method: http.MethodDelete, path: api + "/media_play_sessions/{id}", name: "stop", serve: (*App).stop},
 		{method: http.MethodGet, path: api + "/openapi.json", name: "openapi", open: true, serve: (*App).openAPI},
-	}, strangers: newLimiters[netip.Addr](strangerRate, strangerBurst), apps: newLimiters[string](appRate, appBurst),
-		users: newLimiters[string](userRate, userBurst)}
+	}, strangers: newLimiters[netip.Addr](strangerRate, strangerBurst), readers: newLimiters[netip.Addr](strangerRate, strangerBurst),
+		apps: newLimiters[string](appRate, appBurst), users: newLimiters[string](userRate, userBurst)}
 }
 
 // ServeHTTP answers one request.
@@ -106,6 +107,9 @@ type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *statusWriter) WriteHeader(status int) {
 	w.status = status
@@ -136,7 +140,11 @@ func (a *App) serve(w http.ResponseWriter, r *http.Request) (name string, f *fau
 	case found == nil:
 		return "other", &fault{status: http.StatusMethodNotAllowed, code: "method-not-allowed", allow: allow(methods) + ", OPTIONS",
 			detail: "this path answers " + allow(methods)}
-	case !found.open:
+	case found.open:
+		if wait := a.readers.take(gate.Address(a.opt.Trusted(r))); wait > 0 {
+			return found.name, tooFast("too many requests from this address", wait)
+		}
+	default:
 		if c.app, f = a.caller(r); f != nil {
 			return found.name, f
 		}

@@ -78,14 +78,14 @@ type errorMeta struct {
 
 // conflictItem is a session that stands in the way, and the code that ends it.
 type conflictItem struct {
-	TerminationCode string     `json:"termination_code"`
-	ID              session.ID `json:"id"`
-	Stream          string     `json:"stream,omitempty"`
-	Service         string     `json:"service"`
-	DeviceType      string     `json:"device_type"`
-	UserAgent       string     `json:"user_agent"`
-	Started         int64      `json:"play_started_timestamp"`
-	Updated         int64      `json:"last_updated_timestamp"`
+	Code       string     `json:"code"` // of termination
+	ID         session.ID `json:"id"`
+	Stream     string     `json:"stream,omitempty"`
+	Service    string     `json:"service"`
+	DeviceType string     `json:"device_type"`
+	UserAgent  string     `json:"user_agent"`
+	Started    int64      `json:"play_started_timestamp"`
+	Updated    int64      `json:"last_updated_timestamp"`
 }
 
 func (f *fault) document(id string) errorDocument {
@@ -95,7 +95,7 @@ func (f *fault) document(id string) errorDocument {
 	}
 	doc := errorDocument{ID: id, Code: f.code, Title: f.title(), Details: f.detail}
 	for _, c := range f.conflicts {
-		doc.Conflicts = append(doc.Conflicts, conflictItem{TerminationCode: c.Code, ID: c.SessionID, Stream: c.Group, Service: c.Service,
+		doc.Conflicts = append(doc.Conflicts, conflictItem{Code: c.Code, ID: c.SessionID, Stream: c.Group, Service: c.Service,
 			DeviceType: c.DeviceType, UserAgent: c.Agent, Started: c.Started.Unix(), Updated: c.Seen.Unix()})
 	}
 	if doc.Conflicts != nil {

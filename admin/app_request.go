@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/netip"
@@ -20,7 +19,6 @@ const (
 	jsonAPI      = "application/vnd.api+json"
 	plainJSON    = "application/json"
 	sessionType  = "MediaPlaySession"
-	maxAppBody   = 64 << 10
 	maxText      = 256  // bytes of each text of a session
 	maxTerminate = 8    // codes, as many as the gate takes
 	maxCode      = 2048 // bytes of a termination code
@@ -44,13 +42,12 @@ func isJSON(contentType string) bool {
 
 // readPlay reads what a body says of a session: nothing, flat JSON, or a JSON:API document.
 func readPlay(w http.ResponseWriter, r *http.Request) (gate.Play, *fault) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAppBody))
-	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return gate.Play{}, &fault{status: http.StatusRequestEntityTooLarge, code: "too-large", detail: fmt.Sprintf("a body may have %d bytes", maxAppBody)}
-		}
-		return gate.Play{}, malformed("the body ended too early")
+	body, err := readAll(w, r)
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		return gate.Play{}, &fault{status: http.StatusRequestEntityTooLarge, code: "too-large", detail: fmt.Sprintf("a body may have %d bytes", maxBody)}
+	case err != nil:
+		return gate.Play{}, malformed("the body ended too early, or came too slowly")
 	}
 	var p gate.Play
 	if len(strings.TrimSpace(string(body))) > 0 {
@@ -170,7 +167,7 @@ func textFault(s string, most int) string {
 
 // agent is a User-Agent. Those are as long as they are, and cut as the edge cuts what players send.
 func (a *attributes) agent(name string) string {
-	return cut(a.text(name, maxAppBody))
+	return cut(a.text(name, maxBody))
 }
 
 func cut(s string) string {

@@ -88,7 +88,7 @@ func (h *Handler) addBan(w http.ResponseWriter, r *http.Request) *problem {
 		return p
 	}
 	ban, err := h.gate.Ban(r.Context(), gate.Ban{User: body.User, Address: body.Address.Unmap(), Agent: body.Agent, Reason: body.Reason,
-		Until: time.Now().Add(d)}, session.ID(body.Session))
+		Until: time.Now().Add(d).Truncate(time.Millisecond)}, session.ID(body.Session))
 	if err != nil {
 		return h.problemOf(r, err)
 	}

@@ -13,18 +13,34 @@ import (
 	"time"
 )
 
-// maxBody bounds what operators send.
-const maxBody = 64 << 10
+// What apps and operators may send, and how long it may take to come.
+const (
+	maxBody  = 64 << 10
+	bodyTime = 10 * time.Second
+)
+
+// readAll reads a body. The error is an [http.MaxBytesError] if it is too large.
+func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	// The servers limit how long a head may take, and not a body: a connection has none where it carries media.
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Now().Add(bodyTime)) // fails where there is no connection, and nothing to wait for
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		w.Header().Set("Connection", "close") // the deadline stands: the server would wait for the rest
+		return nil, err
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	return body, nil
+}
 
 // readBody reads a JSON object into v. A member that v has not is refused: what is mistyped must not be taken for what is left out.
 func readBody(w http.ResponseWriter, r *http.Request, v any) *problem {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
-			return &problem{Status: http.StatusRequestEntityTooLarge, Code: "too-large", Detail: fmt.Sprintf("a body may have %d bytes", maxBody)}
-		}
-		return malformedBody("it ended too early")
+	body, err := readAll(w, r)
+	switch {
+	case errors.As(err, new(*http.MaxBytesError)):
+		return &problem{Status: http.StatusRequestEntityTooLarge, Code: "too-large", Detail: fmt.Sprintf("a body may have %d bytes", maxBody)}
+	case err != nil:
+		return malformedBody("it ended too early, or came too slowly")
 	}
 	if trimmed := bytes.TrimSpace(body); len(trimmed) == 0 || trimmed[0] != '{' {
 		return malformedBody("it is no JSON object")

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -64,7 +65,7 @@ func (g *Gate) claim(ctx context.Context, c *session.Claim, s *session.Session, 
 func (g *Gate) claimOnce(ctx context.Context, c *session.Claim) (session.Answer, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), liveTime) // what a listener who leaves has begun must be known to us
 	defer cancel()
-	answer, err := g.live.Claim(ctx, c)
+	answer, err := g.asked(ctx, c)
 	if err != nil {
 		g.failed("claim", err)
 		return answer, err
@@ -73,6 +74,28 @@ func (g *Gate) claimOnce(ctx context.Context, c *session.Claim) (session.Answer,
 		g.shadowed(c)
 	}
 	return answer, nil
+}
+
+// asked puts a claim to the live table. Where that is across a network nothing there is waited for when the time is over, not even the word that it is.
+func (g *Gate) asked(ctx context.Context, c *session.Claim) (session.Answer, error) {
+	if !g.opt.Many {
+		return g.live.Claim(ctx, c)
+	}
+	type reply struct {
+		session.Answer
+		err error
+	}
+	come := make(chan reply, 1)
+	g.background.Go(func() {
+		answer, err := g.live.Claim(ctx, c)
+		come <- reply{answer, err}
+	})
+	select {
+	case r := <-come:
+		return r.Answer, r.err
+	case <-ctx.Done():
+		return session.Answer{}, fmt.Errorf("%w: %w", session.ErrLive, ctx.Err())
+	}
 }
 
 // answered acts on the live table's answer. The caller holds the lease's lock.

@@ -45,14 +45,27 @@ func (v *virtual) set(now time.Time) {
 // TestAgainstTheModel plays random sequences to a Table and to the naive model, and compares every answer and what is listed. Few names, coarse times and
 // small limits make for many collisions; ages and times are such that seats often began, and were seen, at the same millisecond.
 func TestAgainstTheModel(t *testing.T) {
+	t.Parallel()
 	s := startServer(t)
 	for seed := range uint64(24) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { play(t, s, seed, 200) })
 	}
 }
 
+// TestCompare is the suite's own comparison, by the real clock.
+func TestCompare(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			sessiontest.Compare(t, s.open(t, fmt.Sprint("compare-", seed)), seed, 400, false)
+		})
+	}
+}
+
 func play(t *testing.T, s *server, seed uint64, steps int) {
-	r := rand.New(rand.NewPCG(seed, 6))
+	r := dice{rand.New(rand.NewPCG(seed, 6)), seed%2 == 1}
 	v := newVirtual(t, s, fmt.Sprint("model-", seed))
 	v.set(time.UnixMilli(1_800_000_000_000))
 	model := sessiontest.NewModel(func() time.Time { return v.now })
@@ -70,7 +83,7 @@ func play(t *testing.T, s *server, seed uint64, steps int) {
 			b, _ := model.Claim(ctx, c)
 			what, got, want = fmt.Sprintf("%+v", c), tidy(a), tidy(b)
 		case n < 14:
-			edge := fmt.Sprint("edge", r.IntN(3))
+			edge := fmt.Sprint("edge %", r.IntN(3))
 			var all []session.Renewal
 			for range 1 + r.IntN(4) {
 				all = append(all, randomRenewal(r))
@@ -150,9 +163,18 @@ func leavesNothing(t *testing.T, v *virtual) {
 	}
 }
 
-func minutes(r *rand.Rand, n int) time.Duration { return time.Duration(r.IntN(n)) * time.Minute }
+func minutes(r dice, n int) time.Duration { return time.Duration(r.IntN(n)) * time.Minute }
 
-func randomKey(r *rand.Rand) session.Key {
+// dice are what a sequence is made from. In a duel few sessions of one owner are after one seat.
+type dice struct {
+	*rand.Rand
+	duel bool
+}
+
+func randomKey(r dice) session.Key {
+	if r.duel && r.IntN(8) > 0 {
+		return session.Key{ID: session.ID(fmt.Sprint("s", r.IntN(3))), Group: "news"}
+	}
 	k := session.Key{ID: session.ID(fmt.Sprint("s", r.IntN(12))), Group: []string{"news", "jazz"}[r.IntN(2)]}
 	if r.IntN(6) == 0 {
 		k.Group = ""
@@ -160,11 +182,11 @@ func randomKey(r *rand.Rand) session.Key {
 	return k
 }
 
-func randomClaim(r *rand.Rand) *session.Claim {
+func randomClaim(r dice) *session.Claim {
 	one := func(of ...string) string { return of[r.IntN(len(of))] }
 	c := &session.Claim{
 		Seat: session.Seat{
-			Key: randomKey(r), Kind: session.HLS, Edge: one("edge0", "edge1", "edge2"), UserID: one("", "ann", "ann", "bob"),
+			Key: randomKey(r), Kind: session.HLS, Edge: one("edge %0", "edge %1", "edge %2"), UserID: one("", "ann", "ann", "bob"),
 			DeviceID: one("", "d1"), DeviceType: one("", "stb"), Address: netip.MustParseAddr(one("192.0.2.1", "2001:db8::1")),
 			Agent: one("", strings.Repeat("a", 90)), Service: one("", "live"), Owner: one("", "o1", "o2", "o3"), Slot: one("", "", "", "tv", "pc"),
 		},
@@ -183,13 +205,17 @@ func randomClaim(r *rand.Rand) *session.Claim {
 			c.Seat.Uses = append(c.Seat.Uses, u)
 		}
 	}
+	if r.duel && r.IntN(4) > 0 {
+		c.Seat.Owner, c.Seat.Slot, c.Policy, c.Goes = "o1", "", session.Reject, r.IntN(6) > 0
+		c.Seat.Uses, c.Silence = []session.Use{{Name: "user", Max: 1}}, 5*time.Minute
+	}
 	for range r.IntN(3) {
 		c.Terminate = append(c.Terminate, randomKey(r))
 	}
 	return c
 }
 
-func randomRenewal(r *rand.Rand) session.Renewal {
+func randomRenewal(r dice) session.Renewal {
 	n := session.Renewal{Key: randomKey(r), Ago: minutes(r, 3), TTL: time.Minute + minutes(r, 6)}
 	if r.IntN(2) == 0 {
 		n.Sighting = session.Sighting{Face: 1 + r.Uint64N(3), Since: minutes(r, 3)}

@@ -49,7 +49,8 @@ type Table struct {
 	metrics *Metrics
 
 	closing sync.Once
-	closed  chan struct{}
+	open    context.Context // done once the table is closed
+	hangUp  context.CancelFunc
 }
 
 var _ session.Live = (*Table)(nil)
@@ -76,6 +77,7 @@ func Open(opt Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	open, hangUp := context.WithCancel(context.Background())
 	return &Table{
 		tag:     "{earshot:" + opt.Deployment + "}",
 		me:      string(session.NewID()),
@@ -85,14 +87,15 @@ func Open(opt Options) (*Table, error) {
 		breaker: &breaker{log: opt.Log, metrics: opt.Metrics},
 		log:     opt.Log,
 		metrics: opt.Metrics,
-		closed:  make(chan struct{}),
+		open:    open,
+		hangUp:  hangUp,
 	}, nil
 }
 
 // Close hangs up. Calls under way fail; Watch returns.
 func (t *Table) Close() (err error) {
 	t.closing.Do(func() {
-		close(t.closed)
+		t.hangUp()
 		err = t.redis.Close()
 	})
 	return err

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
-	"net/url"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,7 +14,7 @@ import (
 
 // A script renews batch seats, and pipeline scripts are under way at once: others get their turn of Redis in between.
 const (
-	batch    = 200
+	batch    = 100
 	pipeline = 4
 )
 
@@ -80,7 +79,7 @@ func (t *Table) pages(edge string, all []session.Renewal) (pages []*page) {
 		}
 		if p == nil || len(p.at) == batch {
 			p = &page{args: make([]any, 0, 2+4*min(batch, len(all)-i))}
-			p.args = append(p.args, t.me, url.PathEscape(edge[:min(len(edge), maxText/3)]))
+			p.args = append(p.args, t.me, edge[:min(len(edge), maxText)])
 			pages = append(pages, p)
 		}
 		p.args = append(p.args, m, milliseconds(r.Ago), max(1, milliseconds(r.TTL)), packSighting(&r.Sighting))

@@ -65,13 +65,17 @@ func (t *Table) Seats(ctx context.Context, user string, id session.ID, limit int
 		}
 		r := reader{rest: l}
 		t.metrics.damage(r.number())
+		more := r.number() == 1
 		if r.bad || len(r.rest) > n {
 			return nil, fail("seats", "%d elements", len(l))
 		}
 		page := t.seats(r.rest)
 		all = append(all, page...)
-		if len(r.rest) < n || len(page) == 0 {
+		if !more && (len(r.rest) < n || len(page) == 0) {
 			break
+		}
+		if len(page) == 0 {
+			continue
 		}
 		end := &page[len(page)-1]
 		started = strconv.FormatInt(end.Started.UnixMilli(), 10)

@@ -22,18 +22,22 @@ const (
 
 // Watch tells what other edges do, until ctx is done or the table is closed.
 func (t *Table) Watch(ctx context.Context, told func(session.Notice)) error {
-	ctx, cancel := context.WithCancel(ctx)
+	listening, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer context.AfterFunc(t.open, cancel)()
 	wait := firstWait
 	for {
-		heard, err := t.listen(ctx, told)
+		heard, err := t.listen(listening, told)
 		if heard {
 			wait = firstWait
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-t.closed:
+		case <-t.open.Done():
+			if ctx.Err() != nil {
+				return nil
+			}
 			return fmt.Errorf("watch: %w: %w", session.ErrLive, redis.ErrClosed)
 		case <-time.After(wait + rand.N(wait)):
 		}

@@ -14,7 +14,7 @@ local function flag(c) return string.find(flags, c, 1, true) ~= nil end
 
 local REFUSED, COOLING, ENDED, HELD = 0, 1, 2, 3
 
-local doubt = purge(100)
+purge(100)
 
 -- 1
 local reason = sentenced(m)
@@ -24,6 +24,7 @@ if reason then return {ENDED, reason, {}, {}, {}, {}, {}, damaged} end
 local mine = live(m)
 if mine then
   mine.f[F.edge], mine.f[F.addr], mine.f[F.agent] = ARGV[17], ARGV[18], ARGV[19]
+  if ARGV[23] ~= '' then mine.f[F.service] = ARGV[23] end
   mine.seen, mine.kept, mine.expires = now, now, math.max(mine.expires, now + ttl)
   redis.call('SET', P .. 'seat:' .. m, encode(mine), 'KEEPTTL')
   redis.call('ZADD', P .. 'exp', mine.expires, m)
@@ -40,7 +41,7 @@ if mine then
 end
 
 local seat = {m = m, seen = now, kept = now, expires = now + ttl, passes = flag('p'), tag = tag}
-seat.f = {started, ARGV[14], ARGV[15], tonumber(ARGV[16]), 0, '', '', ARGV[17], ARGV[18], ARGV[19], ARGV[20], ARGV[21], ARGV[22], ARGV[23], ARGV[24]}
+seat.f = {started, ARGV[14], ARGV[15], tonumber(ARGV[16]), 0, '', '', ARGV[17], ARGV[18], ARGV[19], ARGV[20], ARGV[21], ARGV[22], ARGV[23], ARGV[24], 0}
 local names, max = {}, {}
 local at = 25
 for i = 1, tonumber(ARGV[12]) do
@@ -117,7 +118,7 @@ for i, name in ipairs(names) do
     end
     if alone then leave(place(app)) end
   end
-  count[i] = taken(name, max[i] + n, doubt) - n
+  count[i] = taken(name, max[i] + n) - n
   if count[i] >= max[i] then full[#full + 1] = i end
 end
 
@@ -214,13 +215,14 @@ local function refuse(outcome)
   local first, known = {}, {}
   for _, i in ipairs(full) do
     local from, n = 0, 0
+    local doubt = doubtful(names[i])
     while n < 20 do
       local some = redis.call('ZRANGE', P .. 'use:' .. names[i], from, from + 24, 'WITHSCORES')
       if #some == 0 then break end
       for k = 1, #some, 2 do
         if out[i][some[k]] then
           from = from + 1
-        elseif known[some[k]] or lives(names[i], some[k]) then
+        elseif known[some[k]] or not doubt or lives(names[i], some[k]) then
           from, n = from + 1, n + 1
           if not known[some[k]] then first[#first + 1] = {what = some[k], at = tonumber(some[k + 1]), use = i} end
           known[some[k]] = true
@@ -250,18 +252,34 @@ local function refuse(outcome)
   return {outcome, '', {}, {}, {}, numbers, conflicts, damaged}
 end
 
+local function rival(s)
+  for _, i in ipairs(full) do
+    if not counts_under(s, names[i]) or out[i][place(s)] then return false end
+  end
+  return true
+end
+
+local function guard(s)
+  s.f[F.guard], s.f[F.guarded] = now + ttl, now
+  redis.call('SET', P .. 'seat:' .. s.m, encode(s), 'KEEPTTL')
+end
+
+-- turn_away refuses; the owner's seats that are guarded, and were seen since, stay so.
+local function turn_away()
+  stalest(now, function(s)
+    if s.f[F.guard] > now and s.seen > s.f[F.guarded] and rival(s) then guard(s) end
+    return false
+  end)
+  return refuse(REFUSED)
+end
+
 -- 6, 7
 if flag('g') and tag ~= NOBODY then
-  local function rival(s)
-    for _, i in ipairs(full) do
-      if not counts_under(s, names[i]) or out[i][place(s)] then return false end
-    end
-    return true
-  end
   local silent = stalest(now - silence, function(s) return s.f[F.guard] <= now and rival(s) end)
   if silent then return grant(together(silent), {}) end
 
   local other = stalest(now, function(s) return s.f[F.from] == m and rival(s) end)
+  if other and other.f[F.guard] > now then return turn_away() end
   if other then
     local lately = 0
     for t in string.gmatch(other.f[F.passed], '%d+') do
@@ -269,11 +287,10 @@ if flag('g') and tag ~= NOBODY then
     end
     if lately < 2 then return grant(together(other), {}) end
     if seat.f[F.started] < other.f[F.started] then
-      seat.f[F.guard] = now + ttl
+      seat.f[F.guard], seat.f[F.guarded] = now + ttl, now
       return grant(together(other), {})
     end
-    other.f[F.guard] = now + ttl
-    redis.call('SET', P .. 'seat:' .. other.m, encode(other), 'KEEPTTL')
+    guard(other)
     return refuse(REFUSED)
   end
 end
@@ -313,13 +330,13 @@ if #named > 0 then
 end
 
 -- 9
-if policy ~= 'end-oldest' then return refuse(REFUSED) end
+if policy ~= 'end-oldest' then return turn_away() end
 if tag ~= NOBODY then
   local cooled = tonumber(redis.call('GET', P .. 'cool:' .. tag) or '')
   if cooled and now - cooled < cooldown then return refuse(COOLING) end
 end
 for _, i in ipairs(full) do
-  if max[i] < 1 then return refuse(REFUSED) end -- nobody's end makes room
+  if max[i] < 1 then return turn_away() end -- nobody's end makes room
 end
 
 -- oldest is the place under a use that began first of those that are still to go, and its seats.
@@ -372,7 +389,7 @@ while true do
   for _, s in ipairs(seats) do ended[#ended + 1] = s end
 end
 for _, i in ipairs(full) do
-  if count[i] >= max[i] then return refuse(REFUSED) end
+  if count[i] >= max[i] then return turn_away() end
 end
 for _, s in ipairs(ended) do
   if s.tag ~= NOBODY and cooldown > 0 then redis.call('SET', P .. 'cool:' .. s.tag, string.format('%d', now), 'PX', cooldown) end

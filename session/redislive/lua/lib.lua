@@ -19,7 +19,8 @@ A seat is known by m: its id (without any NUL, see Go's member), a NUL, its grou
   ended:<m>    string  until when an ending stands, a newline, why; it lives as long
   cool:<tag>   string  when a seat of this owner was evicted
   board        hash    notes by kind, NUL, id
-  torn         string  there was damage less than an hour ago: counts are checked before they are believed
+  torn         string  when there was damage, for an hour: counts not checked since are checked before they are believed
+  checked      hash    when the count under a limit was found to be right after that
 
 Times are milliseconds of Redis's own clock. Nobody else's is ever compared with them.
 ]]
@@ -32,7 +33,7 @@ local damaged = 0
 -- The fields of a seat after its head. Names and maxima of limits follow in turn from F.uses on.
 local F = {
   started = 1, user = 2, slot = 3, api = 4, guard = 5, from = 6, passed = 7, edge = 8,
-  addr = 9, agent = 10, kind = 11, device = 12, dtype = 13, service = 14, owner = 15, uses = 16,
+  addr = 9, agent = 10, kind = 11, device = 12, dtype = 13, service = 14, owner = 15, guarded = 16, uses = 17,
 }
 
 -- The head: when it was last seen (13 digits), when its keys were last kept (13), the edge (8 of its SHA-1), whether it may pass (y or n),
@@ -66,7 +67,7 @@ local function encode(s)
 end
 
 -- Which of a seat's fields are numbers, and which of them are told to Go.
-local NUMBER = {[F.started] = true, [F.api] = true, [F.guard] = true}
+local NUMBER = {[F.started] = true, [F.api] = true, [F.guard] = true, [F.guarded] = true}
 local TOLD = {F.started, F.user, F.slot, F.api, F.edge, F.addr, F.agent, F.kind, F.device, F.dtype, F.service, F.owner}
 
 -- whole tells whether an array has the shape of a seat.
@@ -165,7 +166,7 @@ end
 -- torn drops what cannot be read. What else names it is mended when it is met.
 local function torn(m)
   unlist(m)
-  redis.call('SET', P .. 'torn', '1', 'PX', 3600000)
+  redis.call('SET', P .. 'torn', string.format('%d', now), 'PX', 3600000)
   damaged = damaged + 1
 end
 
@@ -182,14 +183,22 @@ local function live(m)
   return s
 end
 
--- purge drops seats that have expired, some at a time: a dead edge's thousands must not hold Redis up. It tells whether there are more,
--- or whether there is other reason to check a count.
+-- Whether there are more expired seats than this call has dropped, and when there was damage.
+local backlog, torn_at = false, nil
+
+-- purge drops seats that have expired, some at a time: a dead edge's thousands must not hold Redis up.
 local function purge(n)
   for _, m in ipairs(redis.call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, n)) do
     local s = peek(m)
     if s then drop(s) else torn(m) end
   end
-  return #redis.call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, 1) > 0 or redis.call('EXISTS', P .. 'torn') == 1
+  backlog = #redis.call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', 0, 1) > 0
+  torn_at = tonumber(redis.call('GET', P .. 'torn') or '')
+end
+
+-- doubtful tells whether there may be dead ones under a limit.
+local function doubtful(name)
+  return backlog or torn_at ~= nil and (tonumber(redis.call('HGET', P .. 'checked', name) or '') or 0) <= torn_at
 end
 
 -- lives tells whether a place under a limit is truly taken, and drops what is dead of it.
@@ -210,13 +219,20 @@ local function lives(name, what)
 end
 
 -- taken counts the places under a limit. If there may be dead ones among them, it looks for these as long as the count is not below enough.
-local function taken(name, enough, doubt)
+local function taken(name, enough)
   local key = P .. 'use:' .. name
   local n = redis.call('ZCARD', key)
+  if n < enough or not doubtful(name) then return n end
   local at = 0
-  while doubt and n >= enough do
+  while n >= enough do
     local some = redis.call('ZRANGE', key, at, at + 99)
-    if #some == 0 then break end
+    if #some == 0 then
+      if torn_at then
+        redis.call('HSET', P .. 'checked', name, string.format('%d', now))
+        redis.call('PEXPIRE', P .. 'checked', 3600000)
+      end
+      break
+    end
     for _, what in ipairs(some) do
       if lives(name, what) then at = at + 1 else n = n - 1 end
       if n < enough then break end
@@ -231,8 +247,9 @@ local function tell(notice)
   redis.call('PUBLISH', P .. 'told', cjson.encode(notice))
 end
 
--- finish denies a session its seat for a time.
+-- finish denies a session its seat for a time, whatever was decided before.
 local function finish(m, reason, span)
+  redis.call('DEL', P .. 'ended:' .. m)
   if span > 0 then redis.call('SET', P .. 'ended:' .. m, string.format('%d\n', now + span) .. reason, 'PX', span) end
   tell({ended = {m = m, reason = reason, ['for'] = span}})
 end

@@ -8,30 +8,44 @@ Returns how many were damaged, and for each seat 0 (gone), {1, reason} (over), 2
 
 local edge = ARGV[2]
 local own = mark(edge)
+local name = string.gsub(edge, '%c', ' ') -- in lines
 local result = {0}
+local NONE = {}
+local clock_text = string.format('%d', now)
+local active_text = string.format('%013d', now)
+
+local function line(e, at, what) return e .. '\n' .. at .. '\n' .. what .. '\n' end
+
+-- What is noted where this edge alone saw a seat.
+local alone = '^' .. string.gsub(name, '%p', '%%%0') .. '\n%d+\n[^\n]*\n$'
 
 -- sight notes what this edge saw of a seat, and returns what others did within the time to live.
 local function sight(m, ttl, seen)
   local key = P .. 'sight:' .. m
   local got = redis.pcall('GET', key)
+  if seen ~= '' and (not got or type(got) == 'string' and string.find(got, alone)) then -- by far the most: nobody else saw it
+    redis.call('SET', key, line(name, clock_text, seen), 'PX', DAY + 2 * ttl)
+    return NONE
+  end
+  if not got then return NONE end
   local entries = {}
   if type(got) == 'string' then
     for e, t, what in string.gmatch(got, '([^\n]*)\n(%d+)\n([^\n]*)\n') do
       local age = now - tonumber(t)
-      if age >= 0 and age < DAY and #entries < 32 and (e ~= edge or seen == '') then
+      if age >= 0 and age < DAY and #entries < 32 and (e ~= name or seen == '') then
         entries[#entries + 1] = {edge = e, at = t, age = age, what = what}
       end
     end
   end
-  if seen ~= '' then entries[#entries + 1] = {edge = edge, at = string.format('%d', now), age = 0, what = seen} end
+  if seen ~= '' then entries[#entries + 1] = {edge = name, at = clock_text, age = 0, what = seen} end
   table.sort(entries, function(x, y) return x.edge < y.edge end)
   local others, lines = {}, {}
   for _, e in ipairs(entries) do
-    if e.edge ~= edge and e.age < ttl then
+    if e.edge ~= name and e.age < ttl then
       others[#others + 1] = e.age
       others[#others + 1] = e.what
     end
-    lines[#lines + 1] = e.edge .. '\n' .. e.at .. '\n' .. e.what .. '\n'
+    lines[#lines + 1] = line(e.edge, e.at, e.what)
   end
   if seen ~= '' then redis.call('SET', key, table.concat(lines), 'PX', DAY + 2 * ttl) end
   return others
@@ -72,7 +86,7 @@ local function renew(m, ago, ttl, seen)
   if (here and string.sub(head, 27, 34) ~= own) or now - kept > DAY / 2 then
     if not rewrite(m, redis.call('GET', key), math.max(last, active), ttl, here) then return 0 end
   elseif active > last then
-    redis.call('SETRANGE', key, 0, string.format('%013d', active))
+    redis.call('SETRANGE', key, 0, ago == 0 and active_text or string.format('%013d', active))
   end
   if active > last then
     local tag = string.sub(head, 36, HEAD)

@@ -10,16 +10,14 @@ local after, n = ARGV[2], tonumber(ARGV[3])
 local from = '-'
 if after ~= '' then from = '(' .. after end
 
-local doubt = purge(100)
+purge(100)
 local result = {0, ''}
 local names = redis.call('ZRANGEBYLEX', P .. 'uses', from, '+', 'LIMIT', 0, n)
 for _, name in ipairs(names) do
-  local count = taken(name, 1, doubt)
-  if doubt and count > 0 then
-    -- taken stops at what is enough; here all of them are looked at.
+  if doubtful(name) then
     for _, what in ipairs(redis.call('ZRANGE', P .. 'use:' .. name, 0, -1)) do lives(name, what) end
-    count = redis.call('ZCARD', P .. 'use:' .. name)
   end
+  local count = redis.call('ZCARD', P .. 'use:' .. name)
   if count > 0 then
     result[#result + 1] = name
     result[#result + 1] = tonumber(redis.call('HGET', P .. 'max', name) or '') or 0
