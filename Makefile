@@ -47,12 +47,12 @@ soak: setup
 
 bench:
 	$(GO) run ./bench
-	$(GO) test -run '^$$' -bench . ./playlist ./session ./listen ./relay ./store
+	$(GO) test -run '^$$' -bench . ./playlist ./session ./session/redislive ./gate ./auth ./blackout ./listen ./relay ./store
 
 FUZZTIME ?= 1m
 
 fuzz:
-	@for pkg in config playlist session listen proxy relay admin; do \
+	@for pkg in config playlist session listen proxy relay admin auth blackout; do \
 		for f in $$($(GO) test -list '^Fuzz' ./$$pkg | grep ^Fuzz); do \
 			echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$$pkg || exit 1; \
 		done; \

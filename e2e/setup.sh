@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the end-to-end tests and the benchmarks run: Debian's packages for the programs that are missing, and the web players
 # from the npm registry.
-# Nothing is done twice. The services that come with icecast2, prometheus and nginx are not used: the tests start their own, on free
+# Nothing is done twice. The services that come with icecast2, redis-server, prometheus and nginx are not used: the tests start their own, on free
 # ports of loopback, and end them.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -30,6 +30,8 @@ need icecast2 icecast2
 need chromium chromium
 need prometheus prometheus
 need promtool prometheus
+need redis-server redis-server
+need redis-cli redis-tools
 need curl curl
 need mpg123 mpg123
 need vlc vlc-bin
