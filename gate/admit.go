@@ -79,14 +79,21 @@ func (g *Gate) stale(grant *session.Grant, now time.Time) (Verdict, bool) {
 
 // Admit lets a session begin or go on. Who begins one has knocked, or holds a grant that proves that it began elsewhere.
 func (g *Gate) Admit(ctx context.Context, r *Request) Verdict {
-	if s, ok := g.table.Get(r.Key); ok && s.Revived {
-		g.table.Remove(r.Key) // what is known of it was found in the store, which does not know all
-	} else if ok {
-		return g.Renew(ctx, s, r.visit())
+	old, known := g.table.Get(r.Key)
+	if known && !old.Revived {
+		return g.Renew(ctx, old, r.visit())
 	}
 	r.who(g)
 	now := time.Now()
-	s, fresh, err := g.table.Admit(r.session(now), now)
+	begins := r.session(now)
+	if known { // what is known of it was found in the store, which does not know all
+		g.table.Remove(r.Key)
+		if r.Grant == nil {
+			begins.Issued = old.Issued
+		}
+		begins.Start()
+	}
+	s, fresh, err := g.table.Admit(begins, now)
 	if err != nil {
 		return g.refuse(Verdict{Code: EdgeFull, RetryAfter: fullRetry})
 	}
@@ -94,13 +101,13 @@ func (g *Gate) Admit(ctx context.Context, r *Request) Verdict {
 		return g.Renew(ctx, s, r.visit())
 	}
 	s.Lease.Mu.Lock()
-	v := g.settle(ctx, s, asked{starts: r.Grant == nil, adopt: r.App != nil, first: true, terminate: r.Terminate}, now)
+	v := g.settle(ctx, s, asked{starts: r.Grant == nil && !known, adopt: r.App != nil, first: true, terminate: r.Terminate}, now)
 	s.Lease.Mu.Unlock()
 	if v.Action != Allow {
 		g.table.Remove(s.Key)
 		return v
 	}
-	v.Fresh = true
+	v.Fresh = !known
 	return v
 }
 
