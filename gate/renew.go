@@ -24,9 +24,9 @@ type Visit struct {
 func (g *Gate) Renew(ctx context.Context, s *session.Session, v Visit) Verdict {
 	now := time.Now()
 	before := s.Seen()
-	s.Touch(now)
 	l := &s.Lease
-	if now.UnixMilli() < l.Until.Load() && l.Judged.Load() == g.stamp.Load() && s.Crowd() == nil && s.Face() == session.FaceOf(v.Address, v.Agent) {
+	if !v.Starts && now.UnixMilli() < l.Until.Load() && l.Judged.Load() == g.stamp.Load() && s.Crowd() == nil && s.Face() == session.FaceOf(v.Address, v.Agent) {
+		s.Touch(now)
 		return Verdict{Action: Allow, Session: s}
 	}
 	return g.renew(ctx, s, v, before, now)
@@ -36,6 +36,7 @@ func (g *Gate) renew(ctx context.Context, s *session.Session, v Visit, before, n
 	if verdict, parted := g.meet(ctx, s, v, before, now); parted {
 		return verdict
 	}
+	s.Touch(now) // not for one who only uses its id: that must not keep its seat
 	s.Lease.Mu.Lock()
 	defer s.Lease.Mu.Unlock()
 	return g.settle(ctx, s, asked{starts: v.Starts, terminate: v.Terminate}, now)
@@ -48,16 +49,37 @@ func (g *Gate) meet(ctx context.Context, s *session.Session, v Visit, before, no
 		if s.Face() == face {
 			return Verdict{}, false
 		}
+		if g.sittings.count(s) > 0 {
+			before = now // he listens, and asks for nothing meanwhile
+		}
 		s.Gather().Note(s.Face(), 0, before, g.opt.SeatTTL)
 	}
 	id, another := s.Gather().Note(face, v.Piece, now, g.opt.SeatTTL)
 	if another {
 		return g.part(ctx, s, v, face, id), true
 	}
-	if s.Face() != face {
-		g.handOver(s, v)
+	if s.Face() == face {
+		return Verdict{}, false
 	}
+	if verdict := g.joins(s, v, now); verdict.Action != Allow {
+		return verdict, true
+	}
+	g.handOver(s, v)
 	return Verdict{}, false
+}
+
+// joins tells whether one who asks for a session that holds connections open may have it. It may be another's, whose id he uses: what he may not
+// hear must not cut those who listen.
+func (g *Gate) joins(s *session.Session, v Visit, now time.Time) Verdict {
+	if g.sittings.count(s) == 0 {
+		return Verdict{Action: Allow}
+	}
+	l := *s.Listener()
+	l.Address, l.Agent = v.Address, v.Agent
+	if verdict := g.judge(subject{s.Key, &l, refused}, now); verdict.Action != Allow {
+		return g.refuse(verdict)
+	}
+	return Verdict{Action: Allow}
 }
 
 // handOver charges a session to the address and agent that it is asked for from now.
@@ -131,7 +153,7 @@ func (g *Gate) settle(ctx context.Context, s *session.Session, a asked, now time
 		}
 		l.Hidden = false
 	}
-	if now.UnixMilli() >= l.Until.Load() {
+	if until := l.Until.Load(); now.UnixMilli() >= until || a.starts && !l.Seated && until != never.UnixMilli() { // who begins again needs it at once
 		if v := g.seat(ctx, s, a, now); v.Action != Allow {
 			v.Session = s
 			return g.refuse(v)

@@ -9,7 +9,10 @@ import (
 
 // zapWait is how long one who opens a connection waits for his former one to be closed. A receiver that changes its station opens the next
 // before it closes the last.
-const zapWait = 2 * time.Second
+const (
+	zapWait  = 2 * time.Second
+	zapLeast = 1200 * time.Millisecond // who listens takes something every second
+)
 
 // afterZap looks at whom a new connection has taken its seat from. A connection tells what requests cannot, whether somebody still listens on it: if he does, the newcomer
 // is a second listener, and there is room for him or not.
@@ -25,7 +28,7 @@ func (g *Gate) afterZap(ctx context.Context, c *session.Claim, answer session.An
 	g.heardLast(s, began)
 	wait := time.NewTicker(100 * time.Millisecond)
 	defer wait.Stop()
-	for end := time.Now().Add(min(zapWait, g.opt.SeatTTL/4)); time.Now().Before(end); {
+	for end := time.Now().Add(min(zapWait, max(g.opt.SeatTTL/4, zapLeast))); time.Now().Before(end); {
 		select {
 		case <-ctx.Done():
 			return answer, nil

@@ -25,12 +25,22 @@ type admission struct {
 func (p *Proxy) approach(r *http.Request, m *mount, what func() string, piece uint64) (a admission, err error) {
 	a.who = p.identify(r, m)
 	a.proof = p.proof(r, m, &a)
-	starts := piece == 0 && a.who.grant == nil
-	if a.who.key.ID == "" {
+	starts := piece == 0 && a.who.grant == nil && p.leads(m)
+	switch {
+	case a.who.key.ID != "":
+	case starts:
+		a.who.key.ID = session.NewID() // at once, so that whoever is asked about the session is asked by its name
+	default:
 		a.who.key = p.bare(r, m.group, what(), a.proof)
 		a.bare, starts = true, false
 	}
 	return a, p.pass(r, m, &a, session.HLS, piece, starts)
+}
+
+// leads tells whether a path is a master's, as far as this edge has seen. Who asks for one begins to play; a media playlist is asked for again and again.
+func (p *Proxy) leads(m *mount) bool {
+	t, ok := p.timelines.find(m)
+	return ok && len(t.masters.known(m.rest)) > 0
 }
 
 // pass has a request of a session that is known renewed, and one of another looked at.

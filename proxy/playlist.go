@@ -61,8 +61,9 @@ func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.
 	if pl.Doc == nil { // .m3u that is no HLS playlist passes as it is
 		return writeText(w, r, pl.Body)
 	}
-	if a.bare && pl.Doc.Kind == playlist.KindMaster {
-		// A master begins a session of its own each time; only what is polled is one session while it is.
+	if a.bare && pl.Doc.Kind == playlist.KindMaster && !p.guards(m) {
+		// A master begins a session of its own each time; only what is polled is one session while it is. On a guarded stream somebody may have been
+		// asked about the session by the name that it has.
 		a.who.key.ID, a.session = session.NewID(), nil
 		a.request = p.request(r, a, session.HLS, p.listener(r), true)
 	}
