@@ -183,6 +183,60 @@ func TestAppWithoutTable(t *testing.T) {
 	}
 }
 
+// What may be asked for without an id may be asked for with one: a session that cannot be looked up is as the app says it is.
+func TestAppKeepsWithoutTable(t *testing.T) {
+	for _, policy := range []gate.LiveError{gate.LiveAllow, gate.LiveLast, gate.LiveDeny} {
+		h := newHouse(t, gate.Options{Live: outage{session.NewMemory(10)}, OnLiveError: policy, Many: true})
+		const body = `{"service":"live","device_type":"stb"}`
+		for _, ask := range [][2]string{{"PUT", annsPath + "/mine"}, {"POST", annsPath}} {
+			said := body
+			if ask[0] == "POST" {
+				said = `{"id":"mine","service":"live","device_type":"stb"}`
+			}
+			if policy == gate.LiveDeny {
+				h.refused(503, "edge-full", ask[0], ask[1], said)
+				continue
+			}
+			a := h.want(201, ask[0], ask[1], said)
+			if a.id() != "mine" || a.attribute("service") != "live" || a.attribute("device_type") != "stb" || !strings.HasSuffix(a.Header().Get("Location"), "/ann/media_play_sessions/mine") {
+				t.Errorf("%s: %v %s", policy, a.Header(), a.Body)
+			}
+		}
+		if a := h.want(200, "PATCH", annsPath+"/mine", body); a.id() != "mine" || a.attribute("service") != "live" {
+			t.Errorf("%s: %s", policy, a.Body)
+		}
+		h.want(204, "OPTIONS", annsPath+"/mine", "")
+	}
+}
+
+// A table that hangs is not waited for.
+func TestAppWithHangingTable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, gate.Options{Live: hanging{session.NewMemory(10)}, Many: true})
+		for _, ask := range [][2]string{{"PUT", "201"}, {"PATCH", "200"}} {
+			began := time.Now()
+			if a := h.ask(ask[0], annsPath+"/mine", `{}`); fmt.Sprint(a.Code) != ask[1] {
+				t.Errorf("%s: %d %s", ask[0], a.Code, a.Body)
+			}
+			if took := time.Since(began); took > time.Second/2 {
+				t.Errorf("%s: after %v", ask[0], took)
+			}
+		}
+	})
+}
+
+// hanging is a live table that does not answer.
+type hanging struct{ session.Live }
+
+func (hanging) Claim(ctx context.Context, _ *session.Claim) (session.Answer, error) {
+	<-ctx.Done()
+	return session.Answer{}, ctx.Err()
+}
+func (hanging) Seats(ctx context.Context, _ string, _ session.ID, _ int) ([]session.Seat, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
 func TestAppMetrics(t *testing.T) {
 	h := newHouse(t, gate.Options{})
 	h.ask("POST", annsPath, "")

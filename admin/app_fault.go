@@ -188,7 +188,7 @@ func faultOf(err error) *fault {
 	case errors.Is(err, context.Canceled):
 		return &fault{status: 499, code: "client-gone", detail: "the client left"}
 	case errors.Is(err, session.ErrLive), errors.Is(err, context.DeadlineExceeded):
-		return &fault{status: http.StatusServiceUnavailable, code: "unavailable", detail: "sessions cannot be looked up at present", retryAfter: unreachable, cause: err}
+		return &fault{status: http.StatusServiceUnavailable, code: "unavailable", detail: "sessions cannot be looked up at present", retryAfter: unreachable} // the table has it in the log, once
 	}
 	return &fault{status: http.StatusInternalServerError, code: "internal", detail: "this failed at the edge; its log knows why", cause: err}
 }

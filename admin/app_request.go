@@ -40,6 +40,23 @@ func isJSON(contentType string) bool {
 	return err == nil && (kind == plainJSON || kind == jsonAPI) && (charset == "" || strings.EqualFold(charset, "utf-8"))
 }
 
+// mayBeJSON tells whether a body may be read as JSON: it is, or it is called what tools call any body. Apps have bearer tokens, and no page can have a
+// browser send those: nothing hangs on the type as it does for operators.
+func mayBeJSON(contentType string) bool {
+	kind, params, err := mime.ParseMediaType(contentType)
+	if err != nil || kind == "json" || kind == "*/*" {
+		return !strings.Contains(strings.ToLower(contentType), "multipart/")
+	}
+	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii") {
+		return false
+	}
+	switch kind {
+	case plainJSON, "text/json", "text/plain", "application/x-www-form-urlencoded", "application/octet-stream":
+		return true
+	}
+	return strings.HasSuffix(kind, "+json")
+}
+
 // readPlay reads what a body says of a session: nothing, flat JSON, or a JSON:API document.
 func readPlay(w http.ResponseWriter, r *http.Request) (gate.Play, *fault) {
 	body, err := readAll(w, r)
@@ -51,7 +68,7 @@ func readPlay(w http.ResponseWriter, r *http.Request) (gate.Play, *fault) {
 	}
 	var p gate.Play
 	if len(strings.TrimSpace(string(body))) > 0 {
-		if kind := r.Header.Get("Content-Type"); kind != "" && !isJSON(kind) {
+		if !mayBeJSON(r.Header.Get("Content-Type")) {
 			return gate.Play{}, &fault{status: http.StatusUnsupportedMediaType, code: "unsupported-media-type",
 				detail: "send " + plainJSON + " or " + jsonAPI + ", in UTF-8"}
 		}
@@ -71,7 +88,7 @@ func malformed(detail string) *fault {
 func parsePlay(body []byte) (gate.Play, *fault) {
 	var top map[string]json.RawMessage
 	if err := json.Unmarshal(body, &top); err != nil || top == nil {
-		return gate.Play{}, malformed("the body is no JSON object")
+		return gate.Play{}, malformed("the body is no JSON object, such as {\"service\":\"live\"}")
 	}
 	if _, ok := top["data"]; !ok {
 		rd := attributes{of: top}

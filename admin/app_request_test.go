@@ -21,6 +21,11 @@ func TestAppForms(t *testing.T) {
 		"document as JSON":    {`{"data":{"type":"MediaPlaySession","id":"chosen-2","attributes":{` + attrs + `},"relationships":{}}}`, "application/json"},
 		"no type is said":     {`{` + attrs + `}`, ""},
 		"flat, as a document": {`{` + attrs + `}`, "application/vnd.api+json"},
+		"as curl -d has it":   {`{` + attrs + `}`, "application/x-www-form-urlencoded"},
+		"as fetch has it":     {`{"data":{"type":"MediaPlaySession","attributes":{` + attrs + `}}}`, "text/plain;charset=UTF-8"},
+		"as bytes":            {`{` + attrs + `}`, "application/octet-stream"},
+		"another JSON":        {`{` + attrs + `}`, "application/problem+json"},
+		"a type that is none": {`{` + attrs + `}`, "json"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := h.want(201, "POST", annsPath, c.body, "Content-Type", c.kind)
@@ -90,7 +95,9 @@ func TestAppBodies(t *testing.T) {
 			t.Errorf("%.80s: pointer %q, want %q", body, got, want.pointer)
 		}
 	}
-	for _, kind := range []string{"text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin1", "application/xml", "json", "*/*"} {
+	h.refused(400, "malformed", "POST", annsPath, "service=live&device_type=stb", "Content-Type", "application/x-www-form-urlencoded")
+	for _, kind := range []string{"application/json; charset=latin1", "application/xml", "text/xml; charset=utf-8", "application/soap+xml", "multipart/form-data; boundary=x",
+		"multipart/form-data; boundary", "text/html", "image/png", "application/x-protobuf", "text/plain; charset=utf-16"} {
 		h.refused(415, "unsupported-media-type", "POST", annsPath, `{"service":"live"}`, "Content-Type", kind)
 	}
 	if a := h.want(201, "POST", annsPath, `{"user_agent":"`+strings.Repeat("ä", 200)+`"}`); a.attribute("user_agent") != strings.Repeat("ä", 128) {

@@ -59,6 +59,8 @@ func (b *banBody) check() (time.Duration, *problem) {
 	switch {
 	case whom != 1:
 		return 0, invalid("say whom to ban by one of user, session, or address with agent")
+	case b.Address.Zone() != "":
+		return 0, invalid("address has a zone, which no listener's has")
 	case b.Agent != "" && !b.Address.IsValid():
 		return 0, invalid("agent goes with address")
 	case b.For == "":

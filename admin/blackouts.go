@@ -94,6 +94,9 @@ func (o *oneOrMore[T]) UnmarshalJSON(b []byte) error {
 		b = slices.Concat([]byte("["), b, []byte("]"))
 	}
 	err := json.Unmarshal(b, (*[]T)(o))
+	if err == nil && *o != nil && len(*o) == 0 {
+		return errors.New("a list of an audience is empty: write somebody, or leave it out")
+	}
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
 		return errors.New("an audience's fields are texts, or lists of texts")
@@ -114,6 +117,9 @@ func (h *Handler) addBlackout(w http.ResponseWriter, r *http.Request) *problem {
 	var body ruleBody
 	if p := readBody(w, r, &body); p != nil {
 		return p
+	}
+	if body.Streams != nil && len(body.Streams) == 0 { // of what names nothing nobody can tell whether it means all
+		return invalid("streams is empty: name some, or leave it out for all")
 	}
 	rule, err := h.gate.AddRule(r.Context(), body.rule(), first)
 	if err != nil {

@@ -235,6 +235,7 @@ func TestBans(t *testing.T) {
 			`{"user":"a","for":"1h","until":"2027"}`:               `there is no field "until"`,
 			`{"user":7,"for":"1h"}`:                                "user cannot be a JSON number",
 			`{"address":"here","agent":"x","for":"1h"}`:            "here",
+			`{"address":"fe80::1%eth0","for":"1h"}`:                "zone",
 			`{"user":"a\u0000","for":"1h"}`:                        "user holds what is not printable",
 			`{"user":"a","for":"1h","reason":"` + long(257) + `"}`: "reason is 257 bytes long",
 		} {
@@ -284,6 +285,9 @@ func TestBlackouts(t *testing.T) {
 		`{"action":"hide"}`:                    "",
 		`{"where":{"country":["DE"]}}`:         "geo",
 		`{"streams":"news"}`:                   "streams cannot be a JSON string",
+		`{"streams":[]}`:                       "leave it out for all",
+		`{"where":{"network":[]}}`:             "a list of an audience is empty",
+		`{"except":{"country":[]}}`:            "a list of an audience is empty",
 	} {
 		d.refused(422, "invalid", says, "POST", "/admin/v1/blackouts", body)
 	}

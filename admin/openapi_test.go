@@ -205,6 +205,9 @@ func (d *description) checkRequest(r *http.Request, op *openapi3.Operation, sent
 			media = op.RequestBody.Value.Content[plainJSON]
 		}
 		if media == nil {
+			media = op.RequestBody.Value.Content["*/*"]
+		}
+		if media == nil {
 			d.complain(r, status, "a body of type %q is taken, and not described", kind)
 			return
 		}

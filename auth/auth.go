@@ -38,11 +38,11 @@ type Identity struct {
 	Ends        time.Time // when the session is over, whatever it does: a callback's time limit
 	Again       time.Time // when the backend is to be asked again; zero: never
 	MaxSessions int       // that the backend lets this user have; 0: it said nothing
-	Ticket      string    // what Removed and Again need of the credentials: the backend's own user name or token, at most MaxTicket bytes
+	Ticket      string    // what Removed and Again need of the credentials: the backend's own user name or token, at most MaxTicket bytes. Empty: no backend was asked
 }
 
 // MaxTicket bounds Identity.Ticket.
-const MaxTicket = 1024
+const MaxTicket = 4 << 10
 
 // Codes of a Refusal.
 const (

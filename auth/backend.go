@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -181,13 +182,16 @@ func (b *backend) blind(q *question, id Identity, known answer, there bool, caus
 
 // again asks about a session that goes on. Its error is a *Refusal.
 func (b *backend) again(ctx context.Context, r *Request, id Identity) (Identity, error) {
-	if b.dialect.counts() { // it has no such question
+	as, token := ticketParts(id.Ticket)
+	if b.dialect.counts() || token == longToken { // it has no such question; or would be asked about a listener who shows nothing
 		id.Again = time.Time{}
 		return id, nil
 	}
-	q := &question{Request: r, again: true, user: id.User, token: id.Ticket, ticket: id.Ticket}
+	own := *r
+	own.SessionID = cmp.Or(as, r.SessionID)
+	q := &question{Request: &own, again: true, user: id.User, token: token, ticket: id.Ticket}
 	key := keyOf(q)
-	a, err := b.join(ctx, key.of(r.SessionID), key, q)
+	a, err := b.join(ctx, key.of(own.SessionID), key, q)
 	if err != nil {
 		if ctx.Err() == nil {
 			b.metrics.degrade("kept")

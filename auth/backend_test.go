@@ -125,7 +125,7 @@ func TestJSONAnswers(t *testing.T) {
 			if again := id.Again.Sub(began); test.again == 0 != id.Again.IsZero() || test.again > 0 && (again-time.Duration(test.again)*time.Second).Abs() > 5*time.Second {
 				t.Errorf("again in %v", again)
 			}
-			if test.want.Ticket, id.Again = "opaque", (time.Time{}); id != test.want {
+			if test.want.Ticket, id.Again = name+"\nopaque", (time.Time{}); id != test.want {
 				t.Errorf("%+v", id)
 			}
 		})
@@ -142,11 +142,11 @@ func TestJSONQuestions(t *testing.T) {
 	r := request(token)
 	r.Number, r.StreamClients, r.TotalClients, r.Referer = 0, 3, 9, "http://radio.example/"
 	id, err := a.Admit(t.Context(), r)
-	if err != nil || id.User != "ann" || id.Ticket != token {
+	if err != nil || id.User != "ann" || id.Ticket != "s-1\n"+token {
 		t.Fatal(id, err)
 	}
 	r.Number, r.Authorization = 1, ""
-	if id, err = a.Again(t.Context(), r, id); err != nil || id.User != "ann" || id.Ticket != token || id.Again.IsZero() {
+	if id, err = a.Again(t.Context(), r, id); err != nil || id.User != "ann" || id.Ticket != "s-1\n"+token || id.Again.IsZero() {
 		t.Fatal(id, err)
 	}
 	run(t, a)
@@ -168,6 +168,44 @@ func TestJSONQuestions(t *testing.T) {
 	// A bad token is not worth a question.
 	if _, err := a.Admit(t.Context(), request(token+"x")); code(t, err) != TokenInvalid || len(f.questions()) != 3 {
 		t.Error(err, len(f.questions()))
+	}
+}
+
+// A listener without a token, or with a long one, is asked for and told of as any other; who is asked for again is never asked for without the token he has shown.
+func TestJSONTickets(t *testing.T) {
+	for name, test := range map[string]struct {
+		token string
+		asked []string
+	}{
+		"none":     {"", []string{"new_session", "update_session", "close_session"}},
+		"long":     {strings.Repeat("x", 3000), []string{"new_session", "update_session", "close_session"}},
+		"too long": {strings.Repeat("x", MaxTicket+1), []string{"new_session", "close_session"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, status(200, "X-AuthDuration", "60"))
+			a := newAuth(t, Options{Callback: &Callback{URL: f.URL}})
+			run(t, a)
+			id, err := a.Admit(t.Context(), request(test.token))
+			if err != nil || id.Ticket == "" || len(id.Ticket) > MaxTicket {
+				t.Fatal(len(id.Ticket), err)
+			}
+			again := request("")
+			again.SessionID = "another" // than the one that he was asked for by
+			if id, err = a.Again(t.Context(), again, id); err != nil {
+				t.Fatal(err)
+			}
+			a.Removed(Removal{SessionID: "another", Group: "news", Kind: "hls", Ticket: id.Ticket})
+			eventually(t, "the close", func() bool { return len(f.questions()) == len(test.asked) })
+			for i, kind := range test.asked {
+				token := test.token
+				if kind == "close_session" && len(token) > MaxTicket {
+					token = ""
+				}
+				if q := f.questions()[i]; !strings.Contains(q, `"request_type":"`+kind+`"`) || !strings.Contains(q, `"token":"`+token+`"`) || !strings.Contains(q, `"session_id":"s-1"`) {
+					t.Errorf("%d: %.300s", i, q)
+				}
+			}
+		})
 	}
 }
 
@@ -438,7 +476,7 @@ func TestIcecast(t *testing.T) {
 	if err != nil || id.User != "ann" || !id.Ends.IsZero() || !id.Again.IsZero() {
 		t.Fatal(id, err)
 	}
-	a.Removed(Removal{SessionID: "s-1", Kind: "icy", Path: r.Path, Host: r.Host, User: "ann", Ticket: id.Ticket, Address: "192.0.2.7", Agent: r.Agent, Duration: 95*time.Second + 900*time.Millisecond, Bytes: 1234})
+	a.Removed(Removal{SessionID: "another", Kind: "icy", Path: r.Path, Host: r.Host, User: "ann", Ticket: id.Ticket, Address: "192.0.2.7", Agent: r.Agent, Duration: 95*time.Second + 900*time.Millisecond, Bytes: 1234})
 	eventually(t, "the remove", func() bool { return len(f.questions()) == 2 })
 	common := url.Values{"server": {"radio.example"}, "port": {"8080"}, "client": {"s-1"}, "mount": {"/kpcc.mp3?token=q&x=1"}, "user": {"ann"}, "pass": {"pa:ss"},
 		"ip": {"192.0.2.7"}, "agent": {"VLC/3.0.18"}}
@@ -491,14 +529,14 @@ func TestIcecast(t *testing.T) {
 
 // A ticket that would be too long loses its query first, then the password.
 func TestIcecastTicket(t *testing.T) {
-	for query, want := range map[string]string{"x=1": "p=b&q=x%3D1&u=a", strings.Repeat("x", MaxTicket): "p=b&u=a"} {
-		q := &question{Request: &Request{RawQuery: query}, basicAs: "a", password: "b"}
+	for query, want := range map[string]string{"x=1": "c=s-1&p=b&q=x%3D1&u=a", strings.Repeat("x", MaxTicket): "c=s-1&p=b&u=a"} {
+		q := &question{Request: &Request{SessionID: "s-1", RawQuery: query}, basicAs: "a", password: "b"}
 		if got := (icecastStyle{}).ticket(q); got != want {
 			t.Error(got)
 		}
 	}
-	q := &question{Request: &Request{}, basicAs: "a", password: strings.Repeat("x", MaxTicket)}
-	if got := (icecastStyle{}).ticket(q); got != "u=a" {
+	q := &question{Request: &Request{SessionID: "s-1"}, basicAs: "a", password: strings.Repeat("x", MaxTicket)}
+	if got := (icecastStyle{}).ticket(q); got != "c=s-1&u=a" {
 		t.Error(got)
 	}
 }

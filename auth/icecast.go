@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -19,10 +20,11 @@ const (
 	maxPath  = 4 << 10
 )
 
-// ticket holds what the removal has to say again: the user, the password and the query that came with the mount. What does not fit is left out.
+// ticket holds what the removal has to say again: the client, the user, the password and the query that came with the mount. What does not fit is left out.
 func (icecastStyle) ticket(q *question) string {
 	user, pass := q.name()
 	for _, t := range []url.Values{{"u": {user}, "p": {pass}, "q": {q.RawQuery}}, {"u": {user}, "p": {pass}}, {"u": {user}}} {
+		t.Set("c", q.SessionID)
 		if s := t.Encode(); len(s) <= MaxTicket {
 			return s
 		}
@@ -49,7 +51,7 @@ func (icecastStyle) ask(ctx context.Context, to string, q *question) (*http.Requ
 
 func (icecastStyle) remove(ctx context.Context, to string, r *Removal) (*http.Request, error) {
 	kept, _ := url.ParseQuery(r.Ticket)
-	form := icecastForm("listener_remove", r.Host, r.SessionID, r.Path, kept.Get("q"), kept.Get("u"), kept.Get("p"), r.Address, r.Agent)
+	form := icecastForm("listener_remove", r.Host, cmp.Or(kept.Get("c"), r.SessionID), r.Path, kept.Get("q"), kept.Get("u"), kept.Get("p"), r.Address, r.Agent)
 	form.Set("duration", strconv.FormatInt(int64(r.Duration/time.Second), 10))
 	form.Set("sent", strconv.FormatInt(r.Bytes, 10))
 	return postForm(ctx, to, form)

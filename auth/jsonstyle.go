@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,11 +19,21 @@ type jsonStyle struct{}
 
 func (jsonStyle) counts() bool { return false }
 
+// ticket holds the session's id as the backend was told it (a listener may get another when it is known what he plays), and the token, or that it does not fit.
 func (jsonStyle) ticket(q *question) string {
-	if len(q.token) > MaxTicket {
-		return ""
+	if t := q.SessionID + "\n" + q.token; len(t) <= MaxTicket {
+		return t
 	}
-	return strings.Clone(q.token)
+	return clip(q.SessionID, maxText) + "\n" + longToken
+}
+
+// longToken stands for a token that a ticket has no room for; it is none.
+const longToken = "\n"
+
+// ticketParts are the id and the token that a ticket holds.
+func ticketParts(ticket string) (id, token string) {
+	id, token, _ = strings.Cut(ticket, "\n")
+	return id, token
 }
 
 type jsonQuestion struct {
@@ -58,8 +69,9 @@ func (jsonStyle) ask(ctx context.Context, to string, q *question) (*http.Request
 
 func (jsonStyle) remove(ctx context.Context, to string, r *Removal) (*http.Request, error) {
 	duration, at := r.Duration.Seconds(), r.At.Unix()
+	id, token := ticketParts(r.Ticket)
 	return postJSON(ctx, to, &jsonQuestion{Name: r.Group, Stream: r.Group, Proto: r.Kind, IP: r.Address, Agent: clip(r.Agent, maxAgent),
-		Token: r.Ticket, SessionID: r.SessionID, RequestType: "close_session", User: r.User, Host: clip(r.Host, maxText), Path: clip(r.Path, maxPath),
+		Token: strings.Trim(token, longToken), SessionID: cmp.Or(id, r.SessionID), RequestType: "close_session", User: r.User, Host: clip(r.Host, maxText), Path: clip(r.Path, maxPath),
 		Duration: &duration, Bytes: &r.Bytes, Time: &at})
 }
 

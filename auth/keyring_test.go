@@ -237,3 +237,14 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+// What a URL may hold of secrets stands in no log.
+func TestKeyURLIsNotShown(t *testing.T) {
+	log := new(logBook)
+	a := newAuth(t, Options{JWT: &JWT{JWKS: "http://u:password-1@127.0.0.1:1/jwks?key=password-2"}, Log: log.logger()})
+	run(t, a)
+	eventually(t, "a line", func() bool { return strings.Contains(log.String(), "127.0.0.1:1/jwks") })
+	if strings.Contains(log.String(), "password") {
+		t.Error(log.String())
+	}
+}

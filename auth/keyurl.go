@@ -55,6 +55,11 @@ func newKeyURL(u *url.URL, log *slog.Logger, metrics *Metrics) *keyURL {
 		ask:    make(chan struct{}, 1), done: make(chan struct{})}
 }
 
+// shown is the URL as a log may have it: a query may be a password, too.
+func (k *keyURL) shown() string {
+	return (&url.URL{Scheme: k.url.Scheme, Host: k.url.Host, Path: k.url.Path}).String()
+}
+
 // noRedirect leaves it to the operator to name where a redirect leads: keys and verdicts come from where he said, and from nowhere else.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
@@ -146,7 +151,7 @@ func (k *keyURL) once(ctx context.Context) (time.Duration, error) {
 		k.metrics.readKeys("same")
 	} else {
 		k.metrics.readKeys("changed")
-		k.log.Info("the keys of tokens were fetched", "url", k.url.Redacted(), "keys", len(all))
+		k.log.Info("the keys of tokens were fetched", "url", k.shown(), "keys", len(all))
 	}
 	return wait, nil
 }
@@ -159,7 +164,7 @@ func (k *keyURL) fetch(ctx context.Context) ([]key, time.Duration, error) {
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	resp, err := k.client.Do(req)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, withoutURL(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -184,9 +189,9 @@ func (k *keyURL) fetch(ctx context.Context) ([]key, time.Duration, error) {
 func (k *keyURL) tell(err error) {
 	switch failing := err != nil; {
 	case failing && !k.failing:
-		k.log.Warn("the keys of tokens cannot be fetched; those that are there stay", "setting", "auth.jwt.jwks", "url", k.url.Redacted(), "err", err)
+		k.log.Warn("the keys of tokens cannot be fetched; those that are there stay", "setting", "auth.jwt.jwks", "url", k.shown(), "err", err)
 	case !failing && k.failing:
-		k.log.Info("the keys of tokens can be fetched again", "url", k.url.Redacted())
+		k.log.Info("the keys of tokens can be fetched again", "url", k.shown())
 	}
 	k.failing = err != nil
 }

@@ -37,7 +37,7 @@ func blackoutKeys(b *Blackout) into {
 		b.Line, b.Action, b.Unknown = v.node.Line, "deny", "deny"
 		object(
 			field{"id", checked(&b.ID, badBlackoutID)},
-			field{"streams", list(&b.Streams, keyPattern)},
+			field{"streams", some(&b.Streams, keyPattern)},
 			field{"where", audienceKeys(&b.Where)},
 			field{"except", audienceKeys(&b.Except)},
 			field{"from", moment(&b.From)},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -59,7 +60,7 @@ type Play struct {
 func (g *Gate) Make(ctx context.Context, p Play) (seat session.Seat, made bool, err error) {
 	if p.ID == "" {
 		p.ID = session.NewID()
-	} else if seat, err := g.Keep(ctx, p); err != ErrNoSession {
+	} else if seat, err := g.keepSeat(ctx, p); err != ErrNoSession && !errors.Is(err, session.ErrLive) {
 		if err == ErrOverSession {
 			err = g.refusal(Verdict{Code: Ended, Detail: overDetail(byOperator)})
 		}
@@ -78,6 +79,9 @@ func (g *Gate) Make(ctx context.Context, p Play) (seat session.Seat, made bool, 
 	g.others(answer)
 	switch answer.Outcome {
 	case session.Held:
+		if answer.Seat.UserID != p.User { // he has made one of that id between the two questions
+			return session.Seat{}, false, ErrNotYours
+		}
 		return answer.Seat, true, nil
 	case session.Ended:
 		return session.Seat{}, false, g.refusal(Verdict{Code: Ended, Detail: overDetail(answer.Reason)})
@@ -109,14 +113,36 @@ func (g *Gate) degradedApp(c *session.Claim, now time.Time) (session.Seat, bool,
 		return session.Seat{}, false, g.refusal(Verdict{Code: EdgeFull, RetryAfter: 5 * time.Second,
 			Detail: "whether there is room for another session cannot be found out at the moment"})
 	}
-	seat := c.Seat
-	seat.Started, seat.Seen, seat.Expires = now, now, now.Add(c.TTL)
-	return seat, true, nil
+	if g.endings.any(c.Seat.Key.ID, now) {
+		return session.Seat{}, false, g.refusal(Verdict{Code: Ended, Detail: overDetail(byOperator)})
+	}
+	return g.asSaid(c, now), true, nil
 }
 
-// Keep keeps a session alive and changes what is not empty in p. ErrNoSession, ErrNotYours, ErrOverSession, ErrDeviceType.
+// asSaid is an app's session as it says it is.
+func (g *Gate) asSaid(c *session.Claim, now time.Time) session.Seat {
+	seat := c.Seat
+	seat.Started, seat.Seen, seat.Expires = now, now, now.Add(c.TTL)
+	return seat
+}
+
+// Keep keeps a session alive and changes what is not empty in p. ErrNoSession, ErrNotYours, ErrOverSession, ErrDeviceType. While the live table
+// cannot be reached it takes the caller's word for it that there is one: nothing is let in by that.
 func (g *Gate) Keep(ctx context.Context, p Play) (session.Seat, error) {
-	seat, err := g.Find(ctx, p.User, p.ID)
+	seat, err := g.keepSeat(ctx, p)
+	if !errors.Is(err, session.ErrLive) {
+		return seat, err
+	}
+	g.metrics.degraded(g.opt.OnLiveError)
+	if g.endings.any(p.ID, time.Now()) {
+		return seat, ErrOverSession
+	}
+	return g.asSaid(g.claimOfApp(&p, p.listener()), time.Now()), nil
+}
+
+// keepSeat is Keep. The error wraps [session.ErrLive] if nothing is known.
+func (g *Gate) keepSeat(ctx context.Context, p Play) (session.Seat, error) {
+	seat, err := g.find(ctx, p.User, p.ID, liveTime)
 	if err != nil {
 		return seat, err
 	}
@@ -140,7 +166,7 @@ func (g *Gate) Keep(ctx context.Context, p Play) (session.Seat, error) {
 	switch {
 	case err != nil:
 		g.metrics.degraded(g.opt.OnLiveError)
-		return seat, nil // it is there, and will be asked for again
+		return c.Seat, nil // it is there, and will be asked for again
 	case answer.Outcome == session.Ended:
 		return seat, ErrOverSession
 	case answer.Outcome != session.Held:
@@ -163,6 +189,12 @@ func (g *Gate) Played(ctx context.Context, user string, limit int) ([]session.Se
 
 // Find is one session; where several groups were played with its id, the one seen last. user "" takes everybody's. ErrNoSession, ErrNotYours, ErrOverSession.
 func (g *Gate) Find(ctx context.Context, user string, id session.ID) (session.Seat, error) {
+	return g.find(ctx, user, id, backgroundTime)
+}
+
+func (g *Gate) find(ctx context.Context, user string, id session.ID, within time.Duration) (session.Seat, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	seats, err := g.seatsOf(ctx, id)
 	if err != nil {
 		return session.Seat{}, err
@@ -188,9 +220,17 @@ func (g *Gate) seatsOf(ctx context.Context, id session.ID) ([]session.Seat, erro
 	seats, err := g.live.Seats(ctx, "", id, maxOfOne)
 	if err != nil {
 		g.failed("seats", err)
-		return nil, fmt.Errorf("find session: %w", err)
+		return nil, fmt.Errorf("find session: %w", unreached(err))
 	}
 	return seats, nil
+}
+
+// unreached is an error of the live table. One that did not answer in time was not reached.
+func unreached(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, session.ErrLive) {
+		return fmt.Errorf("%w: %w", session.ErrLive, err)
+	}
+	return err
 }
 
 // missing tells whether a session that has no seat was ended.

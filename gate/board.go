@@ -3,9 +3,6 @@ package gate
 import (
 	"context"
 	"encoding/json"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +15,8 @@ const (
 	banNote   = "ban"
 	ruleNote  = "blackout"
 	endedNote = "ended"
+
+	unsaidNote = "unsaid" // in the store alone: a note that the other edges have not been told of yet
 )
 
 // board is what this edge knows of the board, and what it has not been able to write there yet.
@@ -63,12 +62,47 @@ func (g *Gate) Restore(ctx context.Context) {
 		return
 	}
 	for _, n := range notes {
+		if n.Kind == unsaidNote {
+			continue
+		}
 		g.board.notes[nameOf(n.Kind, n.ID)] = n
 		if !g.opt.Many {
 			_ = g.live.Post(ctx, n) // memory does not fail
 		}
 	}
+	g.restoreUnsaid(notes)
 	g.apply()
+}
+
+// unsaidBody names a note.
+type unsaidBody struct {
+	Kind string `json:"kind"`
+	ID   string `json:"id"`
+}
+
+func unsaidID(n session.Note) string { return n.Kind + "/" + n.ID }
+
+// unsay has a change be said later, by the next process if this one ends before. The caller holds the board's mu.
+func (g *Gate) unsay(ctx context.Context, c change) {
+	g.board.unsaid[nameOf(c.note.Kind, c.note.ID)] = c
+	if body, err := json.Marshal(unsaidBody{c.note.Kind, c.note.ID}); err == nil {
+		g.save(ctx, session.Note{Kind: unsaidNote, ID: unsaidID(c.note), Until: c.note.Until, Body: body})
+	}
+}
+
+// restoreUnsaid finds the changes that an earlier process could not say. Where the note is gone, it was taken down.
+func (g *Gate) restoreUnsaid(notes []session.Note) {
+	for _, n := range notes {
+		var of unsaidBody
+		if n.Kind != unsaidNote || !g.opt.Many || json.Unmarshal(n.Body, &of) != nil {
+			continue
+		}
+		c := change{session.Note{Kind: of.Kind, ID: of.ID}}
+		if note, ok := g.board.notes[nameOf(of.Kind, of.ID)]; ok {
+			c.note = note
+		}
+		g.board.unsaid[nameOf(of.Kind, of.ID)] = c
+	}
 }
 
 // post puts a note on the board, here, in the store, and for all edges. What cannot be written there now is written later.
@@ -101,7 +135,9 @@ func (g *Gate) write(ctx context.Context, c change) (err error) {
 	}
 	if err := g.say(ctx, c); err != nil {
 		g.failed("post", err)
-		g.board.unsaid[name] = c
+		g.unsay(ctx, c)
+	} else if _, was := g.board.unsaid[name]; was {
+		g.said(ctx, c.note)
 	}
 	g.apply()
 	return nil
@@ -118,18 +154,24 @@ func (g *Gate) say(ctx context.Context, c change) error {
 	return g.live.Post(ctx, c.note)
 }
 
+// said notes that a change was said that could not be.
+func (g *Gate) said(ctx context.Context, n session.Note) {
+	delete(g.board.unsaid, nameOf(n.Kind, n.ID))
+	g.save(ctx, session.Note{Kind: unsaidNote, ID: unsaidID(n)})
+}
+
 // synchronise compares with the other edges: it says what could not be said, and takes what they have said.
 func (g *Gate) synchronise(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, backgroundTime)
 	defer cancel()
 	g.board.mu.Lock()
 	defer g.board.mu.Unlock()
-	for name, c := range g.board.unsaid {
+	for _, c := range g.board.unsaid {
 		if err := g.say(ctx, c); err != nil {
 			g.failed("post", err)
 			return
 		}
-		delete(g.board.unsaid, name)
+		g.said(ctx, c.note)
 	}
 	if !g.opt.Many {
 		g.expire()
@@ -165,8 +207,9 @@ func (g *Gate) agree(ctx context.Context, notes []session.Note) (changed bool) {
 			return changed
 		}
 	}
+	now := time.Now()
 	for name, n := range theirs {
-		if n.Kind == theBoard.Kind {
+		if n.Kind == theBoard.Kind || n.Kind == unsaidNote || isOver(n, now) { // their clock may go after ours
 			continue
 		}
 		if mine, ok := g.board.notes[name]; !ok || string(mine.Body) != string(n.Body) || !mine.Until.Equal(n.Until) {
@@ -200,11 +243,13 @@ func (g *Gate) save(ctx context.Context, n session.Note) {
 	}
 }
 
+func isOver(n session.Note, now time.Time) bool { return !n.Until.IsZero() && !now.Before(n.Until) }
+
 // expire lets go of notes that are over.
 func (g *Gate) expire() (changed bool) {
 	now := time.Now()
 	for name, n := range g.board.notes {
-		if !n.Until.IsZero() && !now.Before(n.Until) {
+		if isOver(n, now) {
 			delete(g.board.notes, name)
 			changed = changed || n.Kind != endedNote
 		}
@@ -213,68 +258,6 @@ func (g *Gate) expire() (changed bool) {
 		g.apply()
 	}
 	return changed
-}
-
-// apply makes rules of the notes. The caller holds the board's mu.
-func (g *Gate) apply() {
-	next := &rules{users: make(map[string]Ban), faces: make(map[listener]Ban)}
-	var added []addedRule
-	for _, n := range g.board.notes {
-		switch n.Kind {
-		case banNote:
-			var b Ban
-			if json.Unmarshal(n.Body, &b) == nil {
-				next.ban(b)
-			}
-		case ruleNote:
-			var r addedRule
-			if json.Unmarshal(n.Body, &r) == nil && r.Check() == nil {
-				added = append(added, r)
-			}
-		case endedNote:
-			var e endedBody
-			if json.Unmarshal(n.Body, &e) == nil {
-				g.endings.add(session.Key{ID: e.ID, Group: e.Group}, e.Reason, n.Until)
-			}
-		}
-	}
-	slices.SortFunc(next.bans, func(a, b Ban) int { return strings.Compare(a.ID, b.ID) })
-	slices.SortFunc(added, func(a, b addedRule) int {
-		return strings.Compare(strconv.FormatInt(a.Added.UnixNano(), 10)+a.ID, strconv.FormatInt(b.Added.UnixNano(), 10)+b.ID)
-	})
-	for _, r := range added {
-		if r.First {
-			next.first = append([]blackout.Rule{r.Rule}, next.first...)
-		} else {
-			next.last = append(next.last, r.Rule)
-		}
-	}
-	compiled, err := blackout.Compile(slices.Concat(next.first, g.opt.Rules, next.last))
-	if err != nil {
-		g.log.Error("blackouts that were added do not go with those of the configuration, and do not hold", "err", err)
-		compiled, next.first, next.last = g.rules.Load().compiled, nil, nil
-	}
-	next.compiled = compiled
-	g.rules.Store(next)
-	g.move()
-}
-
-func (r *rules) ban(b Ban) {
-	r.bans = append(r.bans, b)
-	if b.User != "" {
-		r.users[b.User] = later(r.users[b.User], b)
-		return
-	}
-	who := listener{b.Address, b.Agent}
-	r.faces[who] = later(r.faces[who], b)
-}
-
-// later is the ban that lasts longer.
-func later(a, b Ban) Ban {
-	if a.Until.After(b.Until) {
-		return a
-	}
-	return b
 }
 
 // watch follows what other edges do.

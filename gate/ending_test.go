@@ -1,8 +1,10 @@
 package gate
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -267,7 +269,8 @@ func TestAddedRules(t *testing.T) {
 // TestEvidenceIsKept: a store that fails for a while loses nothing, and who asks without end has few rows that say how often.
 func TestEvidenceIsKept(t *testing.T) {
 	kept := &keeper{down: true}
-	door(t, Options{Keeper: kept, Rules: []blackout.Rule{{ID: "all", Action: blackout.Deny}}}, func(r *rig) {
+	log := new(bytes.Buffer)
+	door(t, Options{Keeper: kept, Log: slog.New(slog.NewTextHandler(log, nil)), Rules: []blackout.Rule{{ID: "all", Action: blackout.Deny}}}, func(r *rig) {
 		p := r.player("", "", home, "A")
 		p.id, p.group = "p", "news"
 		for range 500 {
@@ -281,6 +284,9 @@ func TestEvidenceIsKept(t *testing.T) {
 		times := 0
 		for _, e := range kept.rows() {
 			times += e.Times
+		}
+		if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+			t.Errorf("%d warnings:\n%.500s", n, log)
 		}
 		if times != 500 || len(kept.rows()) != evidenceEach+1 {
 			t.Errorf("%d refusals in %d rows", times, len(kept.rows()))

@@ -23,7 +23,8 @@ const (
 )
 
 type evidence struct {
-	queue chan blackout.Evidence
+	queue   chan blackout.Evidence
+	failing bool // owned by keepEvidence
 }
 
 func (e *evidence) init() { e.queue = make(chan blackout.Evidence, evidenceQueue) }
@@ -66,7 +67,7 @@ func (g *Gate) keepEvidence(ctx context.Context) {
 	counted, turned := make(map[sameRefusal]*repeated), time.Now()
 	tick := time.NewTicker(evidenceEvery)
 	defer tick.Stop()
-	for pruned := time.Now(); ; {
+	for pruned := (time.Time{}); ; { // at once: not every process lives for an hour
 		stop := false
 		select {
 		case <-ctx.Done():
@@ -133,10 +134,13 @@ func (g *Gate) writeEvidence(batch []blackout.Evidence) []blackout.Evidence {
 		cancel()
 		if err != nil {
 			g.metrics.evidenceFailed()
-			g.log.Warn("evidence could not be written; it is tried again", "rows", len(batch), "err", err)
+			if !g.evidence.failing {
+				g.log.Warn("evidence cannot be written; it waits in memory, and is tried again", "rows", len(batch), "err", err)
+			}
+			g.evidence.failing = true
 			return batch
 		}
-		batch = batch[n:]
+		batch, g.evidence.failing = batch[n:], false
 	}
 	return batch[:0]
 }

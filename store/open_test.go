@@ -50,6 +50,19 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// TestIsNotForEverybody: tokens and addresses stand in it.
+func TestIsNotForEverybody(t *testing.T) {
+	s := fresh(t)
+	post(t, s, "ban", "x", time.Time{})
+	for _, name := range []string{s.Path(), s.Path() + "-wal"} {
+		info, err := os.Stat(name)
+		must(t, err)
+		if mode := info.Mode().Perm(); mode&0o007 != 0 {
+			t.Errorf("%s: %v", name, mode)
+		}
+	}
+}
+
 // TestOpenReadOnly opens files that this thread may not write, whoever runs the test.
 func TestOpenReadOnly(t *testing.T) {
 	s := fresh(t)

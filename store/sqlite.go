@@ -43,6 +43,10 @@ func OpenSQLite(path string) (*SQLite, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
+	// It holds addresses, and tokens until a backend was told: SQLite would let everybody read it. Where it cannot be made SQLite says why.
+	if f, err := os.OpenFile(abs, os.O_RDONLY|os.O_CREATE, 0o640); err == nil {
+		_ = f.Close() // nothing was written
+	}
 	s := &SQLite{path: abs, said: speak(sqlite)}
 	s.write = sql.OpenDB(newConnector(abs, true))
 	s.write.SetMaxOpenConns(1)
