@@ -18,6 +18,7 @@ type Request struct {
 	Grant    *session.Grant // that he came with; nil: the session begins now
 	Identity auth.Identity  // that he has shown; not asked for where there is a grant
 	Proof    uint64         // of what he showed it by
+	Asked    session.ID     // by which whoever answered for him was asked; empty: the key's
 	App      *session.Seat  // an app made the session; nil: no
 	Starts   bool           // he begins to play: he asks for a master, or opens a connection
 	Parted   bool           // he was parted from a session whose id he used
@@ -81,13 +82,13 @@ func (g *Gate) stale(grant *session.Grant, now time.Time) (Verdict, bool) {
 func (g *Gate) Admit(ctx context.Context, r *Request) Verdict {
 	old, known := g.table.Get(r.Key)
 	if known && !old.Revived {
-		return g.Renew(ctx, old, r.visit())
+		return g.goOn(ctx, old, r)
 	}
 	r.who(g)
 	now := time.Now()
 	begins := r.session(now)
 	if known { // what is known of it was found in the store, which does not know all
-		g.table.Remove(r.Key)
+		g.table.Drop(old)
 		if r.Grant == nil {
 			begins.Issued = old.Issued
 		}
@@ -98,17 +99,29 @@ func (g *Gate) Admit(ctx context.Context, r *Request) Verdict {
 		return g.refuse(Verdict{Code: EdgeFull, RetryAfter: fullRetry})
 	}
 	if !fresh {
-		return g.Renew(ctx, s, r.visit())
+		return g.goOn(ctx, s, r)
 	}
 	s.Lease.Mu.Lock()
+	if reason, over := g.endings.get(s.Key, now); over && s.Lease.Over == "" { // since he was looked at
+		s.Lease.Over = reason
+	}
 	v := g.settle(ctx, s, asked{starts: r.Grant == nil && !known, adopt: r.App != nil, first: true, terminate: r.Terminate}, now)
 	s.Lease.Mu.Unlock()
 	if v.Action != Allow {
-		g.table.Remove(s.Key)
+		g.table.Drop(s)
 		return v
 	}
 	v.Fresh = !known
 	return v
+}
+
+// goOn is for one whose session has begun since he was looked at. If it is another user's, who has chosen the same id, he has his own.
+func (g *Gate) goOn(ctx context.Context, s *session.Session, r *Request) Verdict {
+	if r.Identity != (auth.Identity{}) && r.Grant == nil && r.App == nil && r.Identity.User != s.Listener().UserID {
+		r.Key.ID = session.NewID()
+		return g.Admit(ctx, r)
+	}
+	return g.Renew(ctx, s, r.visit())
 }
 
 func (r *Request) visit() Visit {
@@ -129,8 +142,9 @@ func (r *Request) session(now time.Time) *session.Session {
 	default:
 		id := &r.Identity
 		s.Expires, s.Ends, s.Shared, s.Ceiling = id.Expires, id.Ends, id.Shared, id.MaxSessions
-		s.Proved = *id != (auth.Identity{})
+		s.Proved, s.Showed = r.Authorised || *id != (auth.Identity{}), true
 		s.Lease.Again, s.Lease.Ticket, s.Lease.Number = id.Again, id.Ticket, 1
+		s.Lease.Asked = session.ID(strings.Clone(string(r.Asked)))
 	}
 	if r.App != nil {
 		s.App = true

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -14,7 +15,9 @@ const askers = 8
 
 // dueAgain has the one who answers for a session's user be asked again, if it is time.
 func (g *Gate) dueAgain(s *session.Session, now time.Time) {
-	s.Lease.Mu.Lock()
+	if !s.Lease.Mu.TryLock() {
+		return // next time
+	}
 	defer s.Lease.Mu.Unlock()
 	l := &s.Lease
 	if l.Again.IsZero() || now.Before(l.Again) || l.Over != "" || now.Sub(s.Seen()) > g.opt.SeatTTL && g.sittings.count(s) == 0 {
@@ -48,7 +51,7 @@ func (g *Gate) ask(ctx context.Context, s *session.Session) {
 	s.Lease.Mu.Lock()
 	s.Lease.Number++
 	r := &auth.Request{Path: s.Lease.Path, Host: s.Lease.Host, Address: l.Address, Agent: l.Agent, Group: s.Key.Group, Kind: string(s.Kind),
-		SessionID: string(s.Key.ID), Number: s.Lease.Number, StreamClients: g.table.InGroup(s.Key.Group), TotalClients: g.table.Len()}
+		SessionID: string(cmp.Or(s.Lease.Asked, s.Key.ID)), Number: s.Lease.Number, StreamClients: g.table.InGroup(s.Key.Group), TotalClients: g.table.Len()}
 	was := auth.Identity{User: l.UserID, Device: l.DeviceID, DeviceType: l.DeviceType, Shared: s.Shared, Expires: s.Expires, Ends: s.Ends,
 		MaxSessions: s.Ceiling, Ticket: s.Lease.Ticket}
 	s.Lease.Mu.Unlock()
@@ -80,7 +83,7 @@ func (g *Gate) removed(s *session.Session) {
 	}
 	l := s.Listener()
 	bytes, _, since := g.opt.Heard(s)
-	g.opt.Auth.Removed(auth.Removal{SessionID: string(s.Key.ID), Group: s.Key.Group, Kind: string(s.Kind), Path: s.Lease.Path, Host: s.Lease.Host,
+	g.opt.Auth.Removed(auth.Removal{SessionID: string(cmp.Or(s.Lease.Asked, s.Key.ID)), Group: s.Key.Group, Kind: string(s.Kind), Path: s.Lease.Path, Host: s.Lease.Host,
 		User: l.UserID, Ticket: ticket, Address: l.Address.String(), Agent: l.Agent, Duration: since, Bytes: bytes, At: time.Now()})
 }
 
@@ -89,6 +92,6 @@ func (g *Gate) Abandon(r *Request) {
 	if g.opt.Auth == nil || !g.opt.Auth.Asked() || r.Identity.Ticket == "" {
 		return
 	}
-	g.opt.Auth.Removed(auth.Removal{SessionID: string(r.Key.ID), Group: r.Key.Group, Kind: string(r.Kind), Path: r.Path, Host: r.Host,
+	g.opt.Auth.Removed(auth.Removal{SessionID: string(cmp.Or(r.Asked, r.Key.ID)), Group: r.Key.Group, Kind: string(r.Kind), Path: r.Path, Host: r.Host,
 		User: r.Identity.User, Ticket: r.Identity.Ticket, Address: r.Listener.Address.String(), Agent: r.Listener.Agent, At: time.Now()})
 }

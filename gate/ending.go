@@ -41,7 +41,7 @@ type ending struct {
 	until  time.Time
 }
 
-// maxEndings bounds what is remembered. Beyond it those that end soonest go.
+// maxEndings bounds what is remembered. Beyond it some go.
 const maxEndings = 100_000
 
 func (e *endings) init() { e.all = make(map[session.Key]ending) }
@@ -68,17 +68,17 @@ func (e *endings) any(id session.ID, now time.Time) bool {
 func (e *endings) add(k session.Key, reason string, until time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.all) >= maxEndings {
+	if _, again := e.all[k]; !again && len(e.all) >= maxEndings {
 		e.forget(time.Now())
 	}
 	e.all[k] = ending{reason, until}
 }
 
-// forget lets go of what is over, or else of any: the map's order is as good as none.
+// forget lets go of what is over, and of any until there is room for many: it looks at all, and must not be called for each that comes.
 func (e *endings) forget(now time.Time) {
 	for k, was := range e.all {
-		if !now.Before(was.until) || len(e.all) >= maxEndings {
-			delete(e.all, k)
+		if !now.Before(was.until) || len(e.all) > maxEndings-maxEndings/16 {
+			delete(e.all, k) // the map's order is as good as none
 		}
 	}
 }
@@ -114,9 +114,9 @@ func (g *Gate) over(s *session.Session, reason string, until time.Time) {
 // ended notes what was ended elsewhere, or for another's sake.
 func (g *Gate) ended(k session.Key, reason string, stands time.Duration) {
 	until := time.Now().Add(min(stands, endedFor))
+	g.endings.add(k, reason, until) // first: one that is just being admitted finds it, or is found
 	s, ok := g.table.Get(k)
 	if !ok {
-		g.endings.add(k, reason, until)
 		return
 	}
 	s.Lease.Mu.Lock()

@@ -82,9 +82,7 @@ func (g *Gate) watchClock(done <-chan struct{}) {
 		var alarm <-chan time.Time
 		now := time.Now()
 		if next := g.rules.Load().compiled.Next(now); !next.IsZero() {
-			timer := time.NewTimer(next.Sub(now))
-			defer timer.Stop() // few, as windows are far between
-			alarm = timer.C
+			alarm = time.After(next.Sub(now))
 		}
 		select {
 		case <-done:

@@ -59,9 +59,15 @@ func (m *Metrics) refused(c Code) {
 }
 
 func (m *Metrics) ended(reason string) {
-	if m != nil {
-		m.endings.WithLabelValues(reason).Inc()
+	if m == nil {
+		return
 	}
+	switch reason {
+	case byOperator, expired, notAllowed, session.Evicted:
+	default:
+		reason = "other" // the live table has it from who knows whom
+	}
+	m.endings.WithLabelValues(reason).Inc()
 }
 
 func (m *Metrics) liveFailed(what string) {

@@ -107,8 +107,11 @@ func (g *Gate) part(ctx context.Context, s *session.Session, v Visit, face uint6
 	r := &Request{Key: session.Key{ID: id, Group: s.Key.Group}, Kind: s.Kind, Listener: l, Proof: s.Proof, Starts: v.Starts, Parted: true,
 		Grant: GrantOf(s), Path: s.Lease.Path, Host: s.Lease.Host, Terminate: v.Terminate}
 	r.Grant.Issued, r.Grant.App = time.Now(), false
-	if own, ok := g.table.Get(r.Key); ok {
+	if own, ok := g.table.Get(r.Key); ok && !own.Revived {
 		return g.Renew(ctx, own, v)
+	}
+	if verdict := g.Knock(v.Address); verdict.Action != Allow {
+		return verdict // faces are as cheap as ids
 	}
 	if verdict := g.Look(r); verdict.Action != Allow {
 		return verdict
@@ -138,13 +141,13 @@ func (g *Gate) settle(ctx context.Context, s *session.Session, a asked, now time
 	if l.Over != "" {
 		return g.refuse(Verdict{Code: Ended, Detail: overDetail(l.Over), Session: s})
 	}
-	stamp := g.stamp.Load()
+	stamp, whose := g.stamp.Load(), s.Listener()
 	if due := g.due(s); !now.Before(due) {
 		g.finish(s, expired)
 		return g.refuse(Verdict{Code: Ended, Detail: overDetail(expired), Session: s})
 	}
 	if l.Judged.Load() != stamp {
-		v := g.judge(subject{s.Key, s.Listener(), how(a.first || l.Hidden)}, now)
+		v := g.judge(subject{s.Key, whose, how(a.first || l.Hidden)}, now)
 		if v.Action != Allow {
 			l.Hidden = true
 			g.unseat(s, v.Code)
@@ -160,6 +163,9 @@ func (g *Gate) settle(ctx context.Context, s *session.Session, a asked, now time
 		}
 	}
 	l.Judged.Store(stamp)
+	if s.Listener() != whose {
+		l.Judged.Store(0) // he has roamed meanwhile, and where he is now was not looked at
+	}
 	return Verdict{Action: Allow, Session: s}
 }
 

@@ -216,7 +216,7 @@ func (g *Gate) Release(k session.Key) {
 	if !ok || g.sittings.count(s) > 0 {
 		return // he has another connection
 	}
-	g.table.Remove(k)
+	g.table.Drop(s)
 	s.Lease.Mu.Lock()
 	defer s.Lease.Mu.Unlock()
 	if s.Lease.Seated {

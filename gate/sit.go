@@ -23,6 +23,7 @@ type Sitting struct {
 	had    int64 // of taken, when it was asked last
 	active time.Time
 	gone   bool
+	over   Code // why it was cut
 }
 
 // Seated is what the gate is told of a connection.
@@ -52,6 +53,13 @@ func (g *Gate) Sit(s *session.Session, of Seated) *Sitting {
 
 // Check is called when the connection can be cut: the session may have been ended, or a rule come, while it was let in.
 func (sit *Sitting) Check() {
+	sit.mu.Lock()
+	over := sit.over
+	sit.mu.Unlock()
+	if over != "" {
+		sit.cut(over) // the first time there was nothing to close yet
+		return
+	}
 	s := sit.session.Load()
 	if now := time.Now(); s.Lease.Until.Load() <= now.UnixMilli() || s.Lease.Judged.Load() != sit.gate.stamp.Load() {
 		sit.gate.background.Go(func() { sit.gate.look(s, time.Now()) })
@@ -81,7 +89,7 @@ func (sit *Sitting) Leave() {
 	answered := s.Lease.Ticket != ""
 	s.Lease.Mu.Unlock()
 	if answered { // who answers for him counts connections, and is asked again when he comes back
-		g.table.Remove(s.Key)
+		g.table.Drop(s)
 		g.removed(s)
 	}
 }
@@ -136,8 +144,16 @@ func (t *sittings) cut(s *session.Session, why Code) {
 	delete(t.all, s)
 	t.mu.Unlock()
 	for _, sit := range list {
-		sit.cut(why)
+		sit.close(why)
 	}
+}
+
+// close cuts the connection.
+func (sit *Sitting) close(why Code) {
+	sit.mu.Lock()
+	sit.over = why
+	sit.mu.Unlock()
+	sit.cut(why)
 }
 
 // later looks at a session with open connections whose seat was taken over: if it goes on listening it wants one of its own.
@@ -224,18 +240,23 @@ func (g *Gate) tell(s *session.Session, now time.Time) {
 // part has a connection go on as another session's.
 func (sit *Sitting) part(from *session.Session, v Verdict) {
 	if v.Action != Allow {
-		sit.cut(v.Code)
+		sit.close(v.Code)
 		return
 	}
+	if sit.movesTo(from, v.Session) {
+		sit.move(v.Session)
+	}
+}
+
+// movesTo has the connection be another session's, unless it is closed or about to be. Leave, which may come meanwhile, finds it with the one or the other.
+func (sit *Sitting) movesTo(from, to *session.Session) bool {
 	sit.mu.Lock()
-	if sit.gone {
-		sit.mu.Unlock()
-		return
+	defer sit.mu.Unlock()
+	if sit.gone || sit.over != "" {
+		return false
 	}
-	sit.session.Store(v.Session)
-	sit.mu.Unlock()
-	g := sit.gate
-	g.sittings.remove(from, sit)
-	g.sittings.add(v.Session, sit)
-	sit.move(v.Session)
+	sit.gate.sittings.remove(from, sit)
+	sit.gate.sittings.add(to, sit)
+	sit.session.Store(to)
+	return true
 }

@@ -120,7 +120,9 @@ func (g *Gate) renewal(s *session.Session, now time.Time) (session.Renewal, bool
 	if sits || g.opt.Active(s) {
 		ago = 0 // he may be waiting for a source that is silent
 	}
-	s.Lease.Mu.Lock()
+	if !s.Lease.Mu.TryLock() {
+		return session.Renewal{}, false // it is asked about just now, which may take long; all others would wait for it
+	}
 	seated := s.Lease.Seated
 	s.Lease.Mu.Unlock()
 	if sits && !seated && g.goesOn(s, now) {

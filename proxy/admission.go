@@ -47,7 +47,7 @@ func (p *Proxy) leads(m *mount) bool {
 func (p *Proxy) pass(r *http.Request, m *mount, a *admission, kind session.Kind, piece uint64, starts bool) error {
 	l := p.listener(r)
 	s, known := p.opt.Gate.Live(a.who.key)
-	if known && !s.Revived && (a.who.grant != nil || !p.guards(m) || a.proof != 0 && a.proof == s.Proof) {
+	if known && !s.Revived && (a.who.grant != nil || !p.guards(m) || showsAgain(s, a.proof, &l)) {
 		v := p.opt.Gate.Renew(r.Context(), s, gate.Visit{Address: l.Address, Agent: l.Agent, Piece: piece, Starts: starts, Terminate: codes(r)})
 		if v.Action != gate.Allow {
 			return refusal(v)
@@ -65,6 +65,12 @@ func (p *Proxy) pass(r *http.Request, m *mount, a *admission, kind session.Kind,
 		return refusal(v)
 	}
 	return nil
+}
+
+// showsAgain tells whether a listener shows what a session began with. Where that was nothing, because whoever answered for him wanted nothing, his address and
+// agent must be the session's.
+func showsAgain(s *session.Session, proof uint64, l *session.Listener) bool {
+	return s.Showed && proof == s.Proof && (proof != 0 || s.Face() == session.FaceOf(l.Address, l.Agent))
 }
 
 func (p *Proxy) request(r *http.Request, a *admission, kind session.Kind, l session.Listener, starts bool) *gate.Request {
@@ -89,12 +95,25 @@ func (p *Proxy) begins(r *http.Request, m *mount, a *admission, known bool) erro
 	if v.Action != gate.Allow {
 		return refusal(v)
 	}
-	a.request.Identity = id
+	a.request.Identity, a.request.Asked = id, a.who.key.ID
 	if s, ok := p.opt.Gate.Live(a.who.key); ok && s.Listener().UserID != id.User || a.who.app != nil && a.who.app.UserID != id.User {
 		a.who.key.ID, a.request.App = session.NewID(), nil // an id is no authority: it names another user's session
 		a.request.Key = a.who.key
 	}
 	return nil
+}
+
+// anew has a bare request for a master begin a session of its own, as each does; only what is polled is one session while it is. Who asks, and by what
+// he showed it, stays.
+func (p *Proxy) anew(r *http.Request, m *mount, a *admission) error {
+	a.who.key.ID = session.NewID()
+	if a.request != nil {
+		a.request.Key, a.request.Starts = a.who.key, true
+		return nil
+	}
+	a.session = nil
+	a.request = p.request(r, a, session.HLS, p.listener(r), true)
+	return p.begins(r, m, a, true)
 }
 
 // asks is a listener as who he is is found out.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"net/http"
@@ -79,7 +80,7 @@ func (p *Proxy) admitLater(r *http.Request, v *visitor, a *admission) func() (*l
 // sits has the gate look after the connection from now on.
 func (v *visitor) sits(p *Proxy) {
 	v.sitting = p.opt.Gate.Sit(v.session, gate.Seated{Visit: v.visit, Taken: v.ticket.Taken,
-		Cut: func(why gate.Code) { v.ticket.End(reasons[why]) },
+		Cut: func(why gate.Code) { v.ticket.End(cmp.Or(reasons[why], listen.Refused)) },
 		Move: func(s *session.Session) {
 			if s.Start() {
 				p.begin(s, false)

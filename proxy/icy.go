@@ -22,19 +22,6 @@ const longAgo = "Mon, 26 Jul 1997 05:00:00 GMT"
 // without chunks, and ends with the connection; ranges are answered with 200 (facts: iOS drops its titles on 206). Over HTTP/2 it is
 // an ordinary answer without an end.
 func (p *Proxy) serveICY(w *answer, r *http.Request, m *mount) error {
-	if r.Method == http.MethodHead {
-		info := relay.Info{ContentType: guessType(m.prefix)}
-		if hub, ok := p.opt.Relay.Find(m.group); ok {
-			if known, ok := hub.Peek(); ok {
-				info = known
-			}
-		}
-		for _, f := range icyFields(&visitor{info: info}, r) {
-			w.Header()[f.Name] = []string{f.Value}
-		}
-		w.WriteHeader(http.StatusOK)
-		return nil
-	}
 	a := admission{who: p.identify(r, m)}
 	a.proof = p.proof(r, m, &a)
 	if a.who.key.ID == "" {
@@ -43,6 +30,11 @@ func (p *Proxy) serveICY(w *answer, r *http.Request, m *mount) error {
 	if err := p.pass(r, m, &a, session.ICY, 0, true); err != nil {
 		p.abandon(&a)
 		return err
+	}
+	if r.Method == http.MethodHead {
+		p.abandon(&a)
+		p.headICY(w, r, m)
+		return nil
 	}
 	v, err := p.enter(r, m, &a)
 	if err != nil {
@@ -58,6 +50,20 @@ func (p *Proxy) serveICY(w *answer, r *http.Request, m *mount) error {
 		return err
 	}
 	return nil
+}
+
+// headICY answers a HEAD with what is known of the stream. It begins no session, and no source is connected for it.
+func (p *Proxy) headICY(w *answer, r *http.Request, m *mount) {
+	info := relay.Info{ContentType: guessType(m.prefix)}
+	if hub, ok := p.opt.Relay.Find(m.group); ok {
+		if known, ok := hub.Peek(); ok {
+			info = known
+		}
+	}
+	for _, f := range icyFields(&visitor{info: info}, r) {
+		w.Header()[f.Name] = []string{f.Value}
+	}
+	w.WriteHeader(http.StatusOK)
 }
 
 func (p *Proxy) join(w *answer, r *http.Request, v *visitor) error {

@@ -61,11 +61,10 @@ func (p *Proxy) answerPlaylist(w *answer, r *http.Request, m *mount, pl *origin.
 	if pl.Doc == nil { // .m3u that is no HLS playlist passes as it is
 		return writeText(w, r, pl.Body)
 	}
-	if a.bare && pl.Doc.Kind == playlist.KindMaster && !p.guards(m) {
-		// A master begins a session of its own each time; only what is polled is one session while it is. On a guarded stream somebody may have been
-		// asked about the session by the name that it has.
-		a.who.key.ID, a.session = session.NewID(), nil
-		a.request = p.request(r, a, session.HLS, p.listener(r), true)
+	if a.bare && pl.Doc.Kind == playlist.KindMaster {
+		if err := p.anew(r, m, a); err != nil {
+			return err
+		}
 	}
 	if location, ok := m.movedQuery(r, pl); ok {
 		w.Header().Set("Location", location)
@@ -249,7 +248,7 @@ func (m *mount) movedQuery(r *http.Request, pl *origin.Playlist) (location strin
 	}
 	location = path + "?" + pl.URL.RawQuery
 	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
-		if playlist.StripQuery(pair, ourParams...) != pair {
+		if playlist.StripQuery(pair, m.stream.ours...) != pair { // what shows who he is among them
 			location += "&" + pair
 		}
 	}

@@ -45,8 +45,8 @@ type Crowd struct {
 
 const (
 	commonPieces = 2
-	commonTurns  = 3  // from the one to the other and back
-	maxFaces     = 32 // beyond it the one unseen for longest is forgotten
+	commonTurns  = 3 // from the one to the other and back
+	maxFaces     = 32
 	keptPieces   = 16
 )
 
@@ -132,7 +132,6 @@ func (c *Crowd) holder(now time.Time, within time.Duration) *face {
 }
 
 func (c *Crowd) face(hash uint64, now time.Time, within time.Duration) *face {
-	oldest := 0
 	for i := range c.faces {
 		f := &c.faces[i]
 		if f.hash == hash {
@@ -143,15 +142,36 @@ func (c *Crowd) face(hash uint64, now time.Time, within time.Duration) *face {
 			}
 			return f
 		}
-		if f.seen.Before(c.faces[oldest].seen) {
-			oldest = i
-		}
 	}
 	if len(c.faces) >= maxFaces {
-		c.faces = append(c.faces[:oldest], c.faces[oldest+1:]...)
+		out := c.least(now, within)
+		c.faces = append(c.faces[:out], c.faces[out+1:]...)
 	}
 	c.faces = append(c.faces, face{hash: hash, since: now, seen: now})
 	return &c.faces[len(c.faces)-1]
+}
+
+// least is the face to forget where there are more than maxFaces: the one unseen for longest, if that is longer than the time given, or a quarter of it for
+// one with an id of his own; else the last that asks for no media; else the last. If each took the place of the next, of forty who come in turn
+// nothing would ever be known.
+func (c *Crowd) least(now time.Time, within time.Duration) int {
+	oldest, idle := -1, -1
+	for i := range c.faces {
+		f := &c.faces[i]
+		if gone := now.Sub(f.seen); (gone > within || f.apart != "" && gone > within/4) && (oldest < 0 || f.seen.Before(c.faces[oldest].seen)) {
+			oldest = i
+		}
+		if f.n == 0 && f.apart == "" {
+			idle = i
+		}
+	}
+	switch {
+	case oldest >= 0:
+		return oldest
+	case idle >= 0:
+		return idle
+	}
+	return len(c.faces) - 1
 }
 
 // alone tells whether no other face was seen within that time.

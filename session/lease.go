@@ -26,6 +26,7 @@ type Lease struct {
 	Number int       // of times that the one who answers for its user was asked
 	Again  time.Time // when he is to be asked again; zero: never
 	Ticket string    // what he needs to know of the credentials
+	Asked  ID        // of the session, as he was asked; empty: its own
 	Path   string    // that was asked for
 	Host   string    // where
 }

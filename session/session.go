@@ -48,6 +48,7 @@ type Session struct {
 	Ends    time.Time // when it is over, whatever it does; zero: never
 	Proved  bool      // its user has shown that he may listen
 	Proof   uint64    // of what he showed; 0: nothing, or it is not known here
+	Showed  bool      // it began here with what he showed, if that was nothing
 	Ceiling int       // sessions that whoever answers for its user lets him have; 0: he did not say
 	Shared  bool      // its device's players count once
 	Apart   bool      // it was parted from one whose id it used: it has no predecessor

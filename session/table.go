@@ -124,11 +124,22 @@ func (t *Table) Bare(tag, group string) (ID, bool) {
 	return id, ok
 }
 
-// Remove forgets a session.
-func (t *Table) Remove(k Key) {
+// Remove forgets the session of that key.
+func (t *Table) Remove(k Key) { t.remove(k, nil) }
+
+// Drop forgets a session, and not another that has come to live under its key since.
+func (t *Table) Drop(s *Session) { t.remove(s.Key, s) }
+
+// remove forgets the session of that key: that one only, if it is not nil.
+func (t *Table) remove(k Key, only *Session) {
 	p := &t.part[t.shard(k)]
 	p.mu.Lock()
-	if _, ok := p.live[k]; ok {
+	s, ok := p.live[k]
+	if ok && only != nil && s != only {
+		p.mu.Unlock()
+		return
+	}
+	if ok {
 		delete(p.live, k)
 		t.n.Add(-1)
 		t.count(k.Group, -1)
@@ -163,7 +174,7 @@ func (t *Table) Sweep(idle func(*Session) bool) (gone []*Session) {
 	n := 0
 	for _, s := range gone {
 		if idle(s) { // he may have come back meanwhile
-			t.Remove(s.Key)
+			t.Drop(s)
 			gone[n] = s
 			n++
 		}
