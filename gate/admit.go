@@ -12,16 +12,17 @@ import (
 
 // Request is a listener whose session this edge does not know yet.
 type Request struct {
-	Key      session.Key
-	Kind     session.Kind
-	Listener session.Listener
-	Grant    *session.Grant // that he came with; nil: the session begins now
-	Identity auth.Identity  // that he has shown; not asked for where there is a grant
-	Proof    uint64         // of what he showed it by
-	Asked    session.ID     // by which whoever answered for him was asked; empty: the key's
-	App      *session.Seat  // an app made the session; nil: no
-	Starts   bool           // he begins to play: he asks for a master, or opens a connection
-	Parted   bool           // he was parted from a session whose id he used
+	Key        session.Key
+	Kind       session.Kind
+	Listener   session.Listener
+	Grant      *session.Grant // that he came with; nil: the session begins now
+	Identity   auth.Identity  // that he has shown; not asked for where there is a grant
+	Proof      uint64         // of what he showed it by
+	Authorised bool           // he has shown that he may listen, whoever he is
+	Asked      session.ID     // by which whoever answered for him was asked; empty: the key's
+	App        *session.Seat  // an app made the session; nil: no
+	Starts     bool           // he begins to play: he asks for a master, or opens a connection
+	Parted     bool           // he was parted from a session whose id he used
 
 	Path, Host string   // that he asked for
 	Terminate  []string // codes of sessions that may be ended for him

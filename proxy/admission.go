@@ -95,7 +95,7 @@ func (p *Proxy) begins(r *http.Request, m *mount, a *admission, known bool) erro
 	if v.Action != gate.Allow {
 		return refusal(v)
 	}
-	a.request.Identity, a.request.Asked = id, a.who.key.ID
+	a.request.Identity, a.request.Authorised, a.request.Asked = id, true, a.who.key.ID
 	if s, ok := p.opt.Gate.Live(a.who.key); ok && s.Listener().UserID != id.User || a.who.app != nil && a.who.app.UserID != id.User {
 		a.who.key.ID, a.request.App = session.NewID(), nil // an id is no authority: it names another user's session
 		a.request.Key = a.who.key
