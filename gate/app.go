@@ -110,6 +110,7 @@ func (g *Gate) claimOfApp(p *Play, l *session.Listener) *session.Claim {
 func (g *Gate) degradedApp(c *session.Claim, now time.Time) (session.Seat, bool, error) {
 	g.metrics.degraded(g.opt.OnLiveError)
 	if g.opt.OnLiveError == LiveDeny {
+		g.free(c.Seat.Key) // it may have been given after all
 		return session.Seat{}, false, g.refusal(Verdict{Code: EdgeFull, RetryAfter: 5 * time.Second,
 			Detail: "whether there is room for another session cannot be found out at the moment"})
 	}

@@ -3,6 +3,8 @@ package gate
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"strconv"
 	"sync"
 	"time"
 
@@ -15,6 +17,7 @@ const (
 	banNote   = "ban"
 	ruleNote  = "blackout"
 	endedNote = "ended"
+	markNote  = "board"
 
 	unsaidNote = "unsaid" // in the store alone: a note that the other edges have not been told of yet
 )
@@ -24,6 +27,7 @@ type board struct {
 	mu     sync.Mutex
 	notes  map[string]session.Note // by kind and id
 	unsaid map[string]change
+	mark   string // of the board that they were last compared with; empty: none was
 }
 
 // change is a note to be posted, or taken down where it has no body.
@@ -167,11 +171,16 @@ func (g *Gate) synchronise(ctx context.Context) {
 	g.board.mu.Lock()
 	defer g.board.mu.Unlock()
 	for _, c := range g.board.unsaid {
-		if err := g.say(ctx, c); err != nil {
+		err := g.say(ctx, c)
+		if err != nil {
 			g.failed("post", err)
+		}
+		if errors.Is(err, session.ErrLive) {
 			return
 		}
-		g.said(ctx, c.note)
+		if err == nil {
+			g.said(ctx, c.note) // else it objects to this one, and others are heard all the same
+		}
 	}
 	if !g.opt.Many {
 		g.expire()
@@ -188,8 +197,10 @@ func (g *Gate) synchronise(ctx context.Context) {
 	g.apply()
 }
 
-// theBoard marks a board that is whole. Where it is missing, the table has lost what it held, and the edges write it anew.
-var theBoard = session.Note{Kind: "board", ID: "board", Body: json.RawMessage(`{}`)}
+// theBoard marks a board that is whole. Where it is missing, or another one than before, the table has lost what it held, and the edges write it anew.
+func theBoard() session.Note {
+	return session.Note{Kind: markNote, ID: markNote, Body: json.RawMessage(strconv.Quote(string(session.NewID())))}
+}
 
 // agree makes this edge's notes those of the board, and reports whether that changed any. The caller holds the board's mu.
 func (g *Gate) agree(ctx context.Context, notes []session.Note) (changed bool) {
@@ -197,19 +208,18 @@ func (g *Gate) agree(ctx context.Context, notes []session.Note) (changed bool) {
 	for _, n := range notes {
 		theirs[nameOf(n.Kind, n.ID)] = n
 	}
-	if _, whole := theirs[nameOf(theBoard.Kind, theBoard.ID)]; !whole {
-		for _, n := range g.board.notes {
-			if _, there := theirs[nameOf(n.Kind, n.ID)]; !there && g.say(ctx, change{n}) != nil {
-				return changed
-			}
-		}
-		if g.say(ctx, change{theBoard}) != nil {
+	mark, whole := theirs[nameOf(markNote, markNote)]
+	lost := !whole || g.board.mark != "" && g.board.mark != string(mark.Body)
+	if lost {
+		g.forgot.Store(time.Now().UnixMilli())
+		if !g.sayAll(ctx, theirs, whole) {
 			return changed
 		}
 	}
+	g.board.mark = string(mark.Body) // none yet if this edge has written it: another may have too
 	now := time.Now()
 	for name, n := range theirs {
-		if n.Kind == theBoard.Kind || n.Kind == unsaidNote || isOver(n, now) { // their clock may go after ours
+		if n.Kind == markNote || n.Kind == unsaidNote || isOver(n, now) { // their clock may go after ours
 			continue
 		}
 		if mine, ok := g.board.notes[name]; !ok || string(mine.Body) != string(n.Body) || !mine.Until.Equal(n.Until) {
@@ -217,15 +227,35 @@ func (g *Gate) agree(ctx context.Context, notes []session.Note) (changed bool) {
 			g.save(ctx, n)
 		}
 	}
-	_, whole := theirs[nameOf(theBoard.Kind, theBoard.ID)]
 	for name, n := range g.board.notes {
-		if _, ok := theirs[name]; !ok && whole {
+		if _, ok := theirs[name]; !ok && !lost && !g.isUnsaid(name) {
 			delete(g.board.notes, name)
 			changed = true
 			g.save(ctx, session.Note{Kind: n.Kind, ID: n.ID})
 		}
 	}
 	return g.expire() || changed
+}
+
+// sayAll writes the notes that the board lacks, and the mark if it has none. It reports false where the table cannot be reached.
+func (g *Gate) sayAll(ctx context.Context, theirs map[string]session.Note, whole bool) bool {
+	for name, n := range g.board.notes {
+		if _, there := theirs[name]; there {
+			continue
+		}
+		if err := g.say(ctx, change{n}); errors.Is(err, session.ErrLive) {
+			return false
+		} else if err != nil {
+			g.failed("post", err)
+			g.board.unsaid[name] = change{n}
+		}
+	}
+	return whole || g.say(ctx, change{theBoard()}) == nil
+}
+
+func (g *Gate) isUnsaid(name string) bool {
+	_, ok := g.board.unsaid[name]
+	return ok
 }
 
 func (g *Gate) save(ctx context.Context, n session.Note) {
@@ -260,6 +290,18 @@ func (g *Gate) expire() (changed bool) {
 	return changed
 }
 
+// read looks at the board when there is news.
+func (g *Gate) read(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-g.news:
+			g.synchronise(ctx)
+		}
+	}
+}
+
 // watch follows what other edges do.
 func (g *Gate) watch(ctx context.Context) {
 	err := g.live.Watch(ctx, func(n session.Notice) {
@@ -269,7 +311,10 @@ func (g *Gate) watch(ctx context.Context) {
 		case n.Taken != nil:
 			g.taken(*n.Taken)
 		default:
-			g.synchronise(ctx)
+			select {
+			case g.news <- struct{}{}: // one look is enough for all that was posted before it
+			default:
+			}
 		}
 	})
 	if err != nil && ctx.Err() == nil {

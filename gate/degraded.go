@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"earshot/session"
@@ -9,9 +10,14 @@ import (
 
 // failed notes that the live table could not be reached.
 func (g *Gate) failed(what string, err error) {
-	g.outages.Add(1)
 	g.metrics.liveFailed(what)
 	g.log.Debug("the live table could not be reached", "for", what, "err", err)
+}
+
+// forgotten tells whether the live table has lost what it held since then.
+func (g *Gate) forgotten(since time.Time) bool {
+	at := g.forgot.Load()
+	return at > 0 && since.UnixMilli() <= at
 }
 
 // degraded decides about a seat while the live table cannot be reached. The caller holds the lease's lock.
@@ -20,6 +26,7 @@ func (g *Gate) degraded(ctx context.Context, s *session.Session, c *session.Clai
 	l := &s.Lease
 	switch {
 	case g.opt.OnLiveError == LiveDeny:
+		g.abandoned(s, c)
 		l.Seated = false
 		return Verdict{Code: EdgeFull, RetryAfter: 5 * time.Second, Detail: "whether there is room for another session cannot be found out at the moment"}
 	case g.opt.OnLiveError == LiveLast && l.Kept.IsZero():
@@ -28,7 +35,9 @@ func (g *Gate) degraded(ctx context.Context, s *session.Session, c *session.Clai
 			return Verdict{Code: EdgeFull, RetryAfter: fullRetry}
 		}
 		v := g.answered(s, c, answer, now)
-		l.Owed = v.Action == Allow
+		if l.Owed = v.Action == Allow; !l.Owed {
+			g.abandoned(s, c)
+		}
 		return v
 	}
 	l.Seated, l.Owed = true, true
@@ -36,9 +45,17 @@ func (g *Gate) degraded(ctx context.Context, s *session.Session, c *session.Clai
 	return Verdict{Action: Allow}
 }
 
-// shadowed notes a seat that the live table has given.
-func (g *Gate) shadowed(c *session.Claim) {
+// abandoned gives back the seat that the live table may have given after nobody waited for it any longer. One who goes on may have had it before.
+func (g *Gate) abandoned(s *session.Session, c *session.Claim) {
+	if !c.Goes && s.Lease.Kept.IsZero() {
+		g.free(s.Key)
+	}
+}
+
+// shadowed notes a seat that the live table has given, and those that it has given up for it.
+func (g *Gate) shadowed(c *session.Claim, answer session.Answer) {
 	kept := *c
 	kept.Restore = true
-	_, _ = g.shadow.Claim(context.Background(), &kept) // a full one knows enough
+	_ = g.shadow.Release(context.Background(), slices.Concat(answer.Taken, answer.Ended)...) // memory does not fail
+	_, _ = g.shadow.Claim(context.Background(), &kept)                                       // a full one knows enough
 }

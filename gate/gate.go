@@ -32,14 +32,16 @@ type Gate struct {
 	metrics *Metrics
 	log     *slog.Logger
 
-	stamp   atomic.Uint64 // the state of rules and clock; never 0
-	outages atomic.Uint64 // times that the live table could not be reached
-	rules   atomic.Pointer[rules]
-	moved   chan struct{} // the rules have
+	stamp  atomic.Uint64 // the state of rules and clock; never 0
+	forgot atomic.Int64  // Unix ms: when it was last found that it had lost what it held; 0: never
+	rules  atomic.Pointer[rules]
+	moved  chan struct{} // the rules have
+	news   chan struct{} // on the board
 
 	board    board
 	endings  endings
 	sittings sittings
+	leaving  leaving
 	evidence evidence
 	owed     chan *session.Session // is to be asked again who answers for its user
 
@@ -104,7 +106,7 @@ const (
 func New(opt Options) *Gate {
 	opt = opt.withDefaults()
 	g := &Gate{opt: opt, table: opt.Table, live: opt.Live, rate: newRates(opt.NewPerAddress), metrics: opt.Metrics, log: opt.Log,
-		moved: make(chan struct{}, 1), owed: make(chan *session.Session, 1024)}
+		moved: make(chan struct{}, 1), news: make(chan struct{}, 1), owed: make(chan *session.Session, 1024)}
 	if opt.Many && opt.OnLiveError == LiveLast {
 		g.shadow = session.NewMemory(opt.Table.Max())
 	}
@@ -112,6 +114,7 @@ func New(opt Options) *Gate {
 	g.board.init()
 	g.endings.init()
 	g.sittings.init()
+	g.leaving.init()
 	g.evidence.init()
 	compiled, err := blackout.Compile(opt.Rules)
 	if err != nil {

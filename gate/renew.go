@@ -38,8 +38,28 @@ func (g *Gate) renew(ctx context.Context, s *session.Session, v Visit, before, n
 	}
 	s.Touch(now) // not for one who only uses its id: that must not keep its seat
 	s.Lease.Mu.Lock()
-	defer s.Lease.Mu.Unlock()
-	return g.settle(ctx, s, asked{starts: v.Starts, terminate: v.Terminate}, now)
+	verdict := g.settle(ctx, s, asked{starts: v.Starts, terminate: v.Terminate}, now)
+	s.Lease.Mu.Unlock()
+	if verdict.Action != Allow {
+		return verdict
+	}
+	return g.remember(ctx, s, v, verdict, now)
+}
+
+// remember has a session that goes on be in the table: it may have been forgotten while it asked.
+func (g *Gate) remember(ctx context.Context, s *session.Session, v Visit, verdict Verdict, now time.Time) Verdict {
+	if known, ok := g.table.Get(s.Key); ok && known == s {
+		return verdict
+	}
+	known, _, err := g.table.Admit(s, now)
+	switch {
+	case err != nil:
+		g.free(s.Key)
+		return g.refuse(Verdict{Code: EdgeFull, RetryAfter: fullRetry})
+	case known != s:
+		return g.Renew(ctx, known, v) // he came anew meanwhile
+	}
+	return verdict
 }
 
 // meet looks at whose request it is. It may be another listener's, who uses the session's id (DESIGN, decision 9).

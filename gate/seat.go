@@ -65,13 +65,14 @@ func (g *Gate) claim(ctx context.Context, c *session.Claim, s *session.Session, 
 func (g *Gate) claimOnce(ctx context.Context, c *session.Claim) (session.Answer, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), liveTime) // what a listener who leaves has begun must be known to us
 	defer cancel()
+	g.leaving.back(ctx, c.Seat.Key)
 	answer, err := g.asked(ctx, c)
 	if err != nil {
 		g.failed("claim", err)
 		return answer, err
 	}
 	if g.shadow != nil && answer.Outcome == session.Held {
-		g.shadowed(c)
+		g.shadowed(c, answer)
 	}
 	return answer, nil
 }
@@ -111,7 +112,7 @@ func (g *Gate) answered(s *session.Session, c *session.Claim, answer session.Ans
 		g.over(s, answer.Reason, now.Add(endedFor))
 		return Verdict{Code: Ended, Detail: overDetail(answer.Reason)}
 	}
-	l.Seated = false
+	l.Seated, l.Kept = false, time.Time{}
 	v := g.tooMany(c, answer)
 	if v.Code == TooManySessions {
 		l.Refused, l.RefusedUntil = v.Detail, now.Add(min(refusedFor, g.opt.SeatTTL/4))
@@ -145,6 +146,9 @@ func (g *Gate) taken(k session.Key) {
 	wait := min(grace, g.opt.SeatTTL/4)
 	g.heardLast(s, time.Now())
 	s.Lease.Mu.Lock()
+	if g.shadow != nil {
+		_ = g.shadow.Release(context.Background(), k) // memory does not fail
+	}
 	if s.Lease.Seated {
 		s.Lease.Seated, s.Lease.Lost = false, time.Now()
 		s.Lease.Until.Store(min(s.Lease.Until.Load(), time.Now().Add(wait).UnixMilli()))
@@ -194,20 +198,6 @@ func (g *Gate) unseat(s *session.Session, why Code) {
 	if had {
 		g.free(s.Key)
 	}
-}
-
-// free releases seats of sessions that nobody waits for.
-func (g *Gate) free(keys ...session.Key) {
-	g.background.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), backgroundTime)
-		defer cancel()
-		if err := g.live.Release(ctx, keys...); err != nil {
-			g.failed("release", err)
-		}
-		if g.shadow != nil {
-			_ = g.shadow.Release(ctx, keys...) // memory does not fail
-		}
-	})
 }
 
 // Release frees the seat of a session and forgets it. Nothing is denied to it: it may begin again.

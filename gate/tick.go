@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ func (g *Gate) Run(ctx context.Context) {
 	all.Go(func() { g.every(ctx, g.opt.SeatTTL/6, g.tellApart) })
 	all.Go(func() { g.every(ctx, g.opt.SeatTTL/3, g.synchronise) })
 	all.Go(func() { g.watch(ctx) })
+	all.Go(func() { g.read(ctx) })
 	all.Go(func() { g.keepEvidence(ctx) })
 	all.Go(func() { g.askAgain(ctx) })
 	all.Wait()
@@ -66,8 +68,8 @@ const renewBatch = 500
 // renewAll renews the seats of all sessions that are active.
 func (g *Gate) renewAll(ctx context.Context) {
 	began := time.Now()
+	g.freeAgain(ctx)
 	batch := make([]*session.Session, 0, renewBatch)
-	outages := g.outages.Load()
 	g.table.Each(func(s *session.Session) bool {
 		s.Disperse(began, g.opt.SeatTTL)
 		g.dueAgain(s, began)
@@ -75,17 +77,17 @@ func (g *Gate) renewAll(ctx context.Context) {
 			return true // it needs none
 		}
 		if batch = append(batch, s); len(batch) == renewBatch {
-			g.renewBatch(ctx, batch, outages)
+			g.renewBatch(ctx, batch, began)
 			batch = batch[:0]
 		}
 		return ctx.Err() == nil
 	})
-	g.renewBatch(ctx, batch, outages)
+	g.renewBatch(ctx, batch, began)
 	g.metrics.swept(time.Since(began))
 }
 
-// renewBatch renews those of a batch that have a seat and are active.
-func (g *Gate) renewBatch(ctx context.Context, batch []*session.Session, outages uint64) {
+// renewBatch renews those of a batch that have a seat and are active. began is when the first batch's turn was.
+func (g *Gate) renewBatch(ctx context.Context, batch []*session.Session, began time.Time) {
 	now := time.Now()
 	var held []*session.Session
 	var all []session.Renewal
@@ -108,6 +110,9 @@ func (g *Gate) renewBatch(ctx context.Context, batch []*session.Session, outages
 		g.prolong(held, all, now)
 		return
 	}
+	if g.opt.Many && g.forgot.Load() < began.UnixMilli() && slices.ContainsFunc(standings, func(st session.Standing) bool { return st.State == session.Gone }) {
+		g.synchronise(ctx) // their seats have been taken, or the table has lost them all
+	}
 	for i, s := range held {
 		g.stands(ctx, s, &all[i], &standings[i], now)
 	}
@@ -123,12 +128,16 @@ func (g *Gate) renewal(s *session.Session, now time.Time) (session.Renewal, bool
 	if !s.Lease.Mu.TryLock() {
 		return session.Renewal{}, false // it is asked about just now, which may take long; all others would wait for it
 	}
+	if ago >= g.opt.SeatTTL && s.Lease.Seated {
+		s.Lease.Seated, s.Lease.Owed = false, false // it has expired, or another edge keeps it
+		s.Lease.Lapse()
+	}
 	seated := s.Lease.Seated
 	s.Lease.Mu.Unlock()
 	if sits && !seated && g.goesOn(s, now) {
 		g.background.Go(func() { g.look(s, now) }) // his seat passed to another, and he listens on
 	}
-	if !seated || ago >= g.opt.SeatTTL {
+	if !seated {
 		return session.Renewal{}, false
 	}
 	r := session.Renewal{Key: s.Key, Ago: max(0, ago), TTL: g.opt.SeatTTL}
@@ -182,8 +191,8 @@ func (g *Gate) stands(ctx context.Context, s *session.Session, r *session.Renewa
 	}
 }
 
-// lost is for a session whose seat is gone. One that was let in while the table could not be reached gets it back without being asked for room; so
-// nobody is cut for the table's failing, and newcomers wait until there is room again.
+// lost is for a session whose seat is gone. One that was let in while the table could not be reached, or whose seat the table has lost, gets it back without being asked for room;
+// so nobody is cut for the table's failing, and newcomers wait until there is room again.
 func (g *Gate) lost(ctx context.Context, s *session.Session, now time.Time) {
 	l := &s.Lease
 	l.Mu.Lock()
@@ -193,8 +202,9 @@ func (g *Gate) lost(ctx context.Context, s *session.Session, now time.Time) {
 	}
 	l.Seated = false
 	l.Lapse()
-	if l.Owed || g.sittings.count(s) > 0 {
-		v := g.settle(ctx, s, asked{restore: l.Owed}, now)
+	restore := l.Owed || g.forgotten(l.Kept)
+	if restore || g.sittings.count(s) > 0 {
+		v := g.settle(ctx, s, asked{restore: restore}, now)
 		if v.Action != Allow {
 			g.sittings.cut(s, v.Code)
 		}
@@ -220,10 +230,10 @@ func (g *Gate) elsewhere(s *session.Session, other session.Sighting, now time.Ti
 func (g *Gate) Sweep(idle func(*session.Session) bool) {
 	for _, s := range g.table.Sweep(idle) {
 		s.Lease.Mu.Lock()
-		if s.Lease.Seated {
-			s.Lease.Seated = false
-			g.free(s.Key)
+		if s.Lease.Seated && !g.opt.Many {
+			g.free(s.Key) // where there are others he may have gone to one of them; else it expires
 		}
+		s.Lease.Seated = false
 		s.Lease.Lapse()
 		s.Lease.Mu.Unlock()
 		g.removed(s)

@@ -68,13 +68,14 @@ func (b *breaker) abandon() {
 	b.mu.Unlock()
 }
 
-// answered reports whether an error came from a Redis that works: it is not out of reach, it objects.
+// answered reports whether an error came from a Redis that works: it is not out of reach, it objects. One that lets nobody in, or takes no writes, is as good as none.
 func answered(err error) bool {
 	var e redis.Error
 	if !errors.As(err, &e) {
 		return errors.Is(err, errReply)
 	}
-	for _, prefix := range []string{"LOADING", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "TRYAGAIN", "BUSY ", "MOVED", "ASK"} {
+	for _, prefix := range []string{"LOADING", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "TRYAGAIN", "BUSY ", "MOVED", "ASK",
+		"NOAUTH", "WRONGPASS", "NOPERM", "OOM", "MISCONF", "ERR AUTH", "ERR Protocol error", "ERR max number of clients"} {
 		if strings.HasPrefix(e.Error(), prefix) {
 			return false
 		}

@@ -188,7 +188,7 @@ func randomClaim(r dice) *session.Claim {
 		Seat: session.Seat{
 			Key: randomKey(r), Kind: session.HLS, Edge: one("edge %0", "edge %1", "edge %2"), UserID: one("", "ann", "ann", "bob"),
 			DeviceID: one("", "d1"), DeviceType: one("", "stb"), Address: netip.MustParseAddr(one("192.0.2.1", "2001:db8::1")),
-			Agent: one("", strings.Repeat("a", 90)), Service: one("", "live"), Owner: one("", "o1", "o2", "o3"), Slot: one("", "", "", "tv", "pc"),
+			Agent: one("", strings.Repeat("a", 90)), Service: one("", "live", "vod"), Owner: one("", "o1", "o2", "o3"), Slot: one("", "", "", "tv", "pc"),
 		},
 		TTL: time.Minute + minutes(r, 8), Policy: session.Policy(one("reject", "end-oldest", "end-oldest", "choose")),
 		Adopt: r.IntN(2) == 0, Goes: r.IntN(2) == 0, Restore: r.IntN(20) == 0,

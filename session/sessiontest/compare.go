@@ -73,7 +73,7 @@ func (p *play) key() session.Key {
 
 func (p *play) claim() *session.Claim {
 	c := &session.Claim{Seat: session.Seat{Key: p.key(), Kind: session.HLS, Edge: p.one("e", 2), UserID: p.maybe(p.one("u", 2)),
-		DeviceID: p.maybe("dev"), DeviceType: p.maybe("stb"), Service: p.maybe("svc"), Agent: p.one("agent", 2), Owner: p.maybe(p.one("o", 2))},
+		DeviceID: p.maybe("dev"), DeviceType: p.maybe("stb"), Service: p.maybe(p.one("svc", 3)), Agent: p.one("agent", 2), Owner: p.maybe(p.one("o", 2))},
 		TTL: p.while() + time.Minute, Policy: []session.Policy{session.Reject, session.EndOldest, session.Choose}[p.IntN(3)],
 		Adopt: p.IntN(2) == 0, Goes: p.IntN(2) == 0, Restore: p.IntN(12) == 0, Silence: p.while(), Cooldown: p.cooldown, Sentence: p.while()}
 	if p.exact {

@@ -196,10 +196,13 @@ local function purge(n)
   torn_at = tonumber(redis.call('GET', P .. 'torn') or '')
 end
 
--- doubtful tells whether there may be dead ones under a limit.
-local function doubtful(name)
-  return backlog or torn_at ~= nil and (tonumber(redis.call('HGET', P .. 'checked', name) or '') or 0) <= torn_at
+-- unchecked tells whether there was damage that the count under a limit may have suffered from.
+local function unchecked(name)
+  return torn_at ~= nil and (tonumber(redis.call('HGET', P .. 'checked', name) or '') or 0) <= torn_at
 end
+
+-- doubtful tells whether there may be dead ones under a limit.
+local function doubtful(name) return backlog or unchecked(name) end
 
 -- lives tells whether a place under a limit is truly taken, and drops what is dead of it.
 local function lives(name, what)
@@ -218,11 +221,32 @@ local function lives(name, what)
   return any
 end
 
+-- bury drops those of the expired that count under a limit, until there are fewer than enough. It goes through the dead, since the living may be fifty
+-- thousand; those that may pass have no slot, so that nothing need be read of most.
+local function bury(name, enough)
+  local key = P .. 'use:' .. name
+  local at = 0
+  while redis.call('ZCARD', key) >= enough do
+    local some = redis.call('ZRANGEBYSCORE', P .. 'exp', '-inf', now, 'LIMIT', at, 1000)
+    if #some == 0 then break end
+    for _, m in ipairs(some) do
+      local its = redis.call('ZSCORE', key, m)
+      if not its and redis.pcall('GETRANGE', P .. 'seat:' .. m, 34, 34) ~= 'y' then
+        local s = peek(m)
+        its = not s or counts_under(s, name)
+      end
+      if its then live(m) else at = at + 1 end
+      if its and redis.call('ZCARD', key) < enough then break end
+    end
+  end
+end
+
 -- taken counts the places under a limit. If there may be dead ones among them, it looks for these as long as the count is not below enough.
 local function taken(name, enough)
   local key = P .. 'use:' .. name
+  if backlog then bury(name, enough) end
   local n = redis.call('ZCARD', key)
-  if n < enough or not doubtful(name) then return n end
+  if n < enough or not unchecked(name) then return n end
   local at = 0
   while n >= enough do
     local some = redis.call('ZRANGE', key, at, at + 99)

@@ -10,11 +10,14 @@ local after, n = ARGV[2], tonumber(ARGV[3])
 local from = '-'
 if after ~= '' then from = '(' .. after end
 
-purge(100)
+for _ = 1, 20 do
+  purge(100)
+  if not backlog then break end
+end
 local result = {0, ''}
 local names = redis.call('ZRANGEBYLEX', P .. 'uses', from, '+', 'LIMIT', 0, n)
 for _, name in ipairs(names) do
-  if doubtful(name) then
+  if unchecked(name) then
     for _, what in ipairs(redis.call('ZRANGE', P .. 'use:' .. name, 0, -1)) do lives(name, what) end
   end
   local count = redis.call('ZCARD', P .. 'use:' .. name)
