@@ -1,14 +1,17 @@
 package gate
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -29,15 +32,24 @@ type redisServer struct {
 
 func startRedis(t *testing.T) *redisServer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &redisServer{t: t, port: strconv.Itoa(l.Addr().(*net.TCPAddr).Port)}
-	l.Close()
+	s := &redisServer{t: t, port: freePort(t)}
 	s.start()
 	t.Cleanup(s.kill)
 	return s
+}
+
+// freePort is below those that the kernel gives to who connects: one that looks for a server there could meet itself.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		port := strconv.Itoa(12_000 + rand.IntN(8_000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return ""
 }
 
 func (s *redisServer) start() {
@@ -46,13 +58,27 @@ func (s *redisServer) start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	s.until("redis-server does not answer", 20*time.Second, func() bool {
-		c, err := net.Dial("tcp", "127.0.0.1:"+s.port)
-		if err == nil {
-			c.Close()
+	s.until("redis-server does not answer", 20*time.Second, s.answers)
+}
+
+// answers tells whether it is this process that answers at the port, and not another's.
+func (s *redisServer) answers() bool {
+	c, err := net.DialTimeout("tcp", "127.0.0.1:"+s.port, time.Second)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(time.Second))
+	if _, err := c.Write([]byte("INFO server\r\n")); err != nil {
+		return false
+	}
+	want := "process_id:" + strconv.Itoa(s.cmd.Process.Pid)
+	for lines := bufio.NewScanner(io.LimitReader(c, 64<<10)); lines.Scan(); {
+		if line := lines.Text(); strings.HasPrefix(line, "process_id:") {
+			return strings.TrimSpace(line) == want
 		}
-		return err == nil
-	})
+	}
+	return false
 }
 
 func (s *redisServer) kill() {

@@ -72,7 +72,7 @@ func (g *Gate) meet(ctx context.Context, s *session.Session, v Visit, before, no
 		if g.sittings.count(s) > 0 {
 			before = now // he listens, and asks for nothing meanwhile
 		}
-		s.Gather().Note(s.Face(), 0, before, g.opt.SeatTTL)
+		s.Gather().Meet(s.Face(), s.Since(), before, g.opt.SeatTTL)
 	}
 	id, another := s.Gather().Note(face, v.Piece, now, g.opt.SeatTTL)
 	if another {

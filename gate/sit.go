@@ -221,12 +221,18 @@ func (g *Gate) judgeSeated() {
 
 // tell has a session's connections be told apart: those of one listener, and those of others who use its id. It is called a few times within SeatTTL.
 func (g *Gate) tell(s *session.Session, now time.Time) {
-	list := g.sittings.of(s)
-	if len(list) < 2 {
-		return
+	if g.sittings.count(s) > 1 {
+		g.tellFrom(s, 0, now)
 	}
+}
+
+// tellFrom is tell, with a face that listens on another edge.
+func (g *Gate) tellFrom(s *session.Session, elsewhere uint64, now time.Time) {
 	piece := uint64(now.UnixNano()) | 1 // they are all sent the same at the same time
-	for _, sit := range list {
+	if elsewhere != 0 {
+		s.Gather().Note(elsewhere, piece, now, g.opt.SeatTTL)
+	}
+	for _, sit := range g.sittings.of(s) {
 		if !sit.progress(now).Equal(now) {
 			continue // he takes nothing: it is a connection that nobody has closed yet
 		}

@@ -141,8 +141,13 @@ func (g *Gate) renewal(s *session.Session, now time.Time) (session.Renewal, bool
 		return session.Renewal{}, false
 	}
 	r := session.Renewal{Key: s.Key, Ago: max(0, ago), TTL: g.opt.SeatTTL}
-	if g.opt.Many {
+	switch {
+	case !g.opt.Many:
+	case !sits:
 		r.Sighting = g.sighting(s, now)
+	case now.Sub(g.heardLast(s, now)) < g.opt.SeatTTL/4: // else he has gone, perhaps to another edge
+		r.Sighting = g.sighting(s, now)
+		r.Sighting.Pieces = []uint64{uint64(now.UnixNano()) | 1} // any that was not said before
 	}
 	return r, true
 }
@@ -151,7 +156,7 @@ func (g *Gate) sighting(s *session.Session, now time.Time) session.Sighting {
 	if c := s.Crowd(); c != nil {
 		return c.Sighting(s.Face(), now)
 	}
-	return session.Sighting{Face: s.Face(), Since: now.Sub(s.Issued)}
+	return session.Sighting{Face: s.Face(), Since: now.Sub(s.Since())} // not since it began: that may have been elsewhere
 }
 
 // prolong keeps sessions going while the live table cannot be reached.
@@ -219,11 +224,15 @@ func (g *Gate) elsewhere(s *session.Session, other session.Sighting, now time.Ti
 	c := s.Crowd()
 	if c == nil {
 		c = s.Gather()
-		if other.Since < now.Sub(s.Issued) {
-			c.Note(s.Face(), 0, now, g.opt.SeatTTL)
+		seen := s.Seen()
+		if g.sittings.count(s) > 0 {
+			seen = now
 		}
+		c.Meet(s.Face(), s.Since(), seen, g.opt.SeatTTL)
 	}
-	c.Heard(other, now, g.opt.SeatTTL)
+	if c.Heard(other, now, g.opt.SeatTTL) && g.sittings.count(s) > 0 {
+		g.background.Go(func() { g.tellFrom(s, other.Face, now) })
+	}
 }
 
 // Sweep forgets the sessions that have gone, and tells who answers for their users.

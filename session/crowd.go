@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -174,6 +175,26 @@ func (c *Crowd) least(now time.Time, within time.Duration) int {
 	return len(c.faces) - 1
 }
 
+// Meet notes that a face has been there since then.
+func (c *Crowd) Meet(hash uint64, since, now time.Time, within time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.face(hash, now, within)
+	f.seen = now
+	if !since.Before(f.since) {
+		return
+	}
+	f.since = since
+	order := func(a, b face) int { return a.since.Compare(b.since) }
+	if slices.IsSortedFunc(c.faces, order) {
+		return
+	}
+	slices.SortStableFunc(c.faces, order)
+	for i := range c.faces {
+		c.faces[i].began = time.Time{} // there may be another holder to compare with
+	}
+}
+
 // alone tells whether no other face was seen within that time.
 func (c *Crowd) alone(hash uint64, now time.Time, within time.Duration) bool {
 	c.mu.Lock()
@@ -215,9 +236,28 @@ func (c *Crowd) Sighting(hash uint64, now time.Time) Sighting {
 	return s
 }
 
-// Heard takes what another edge has seen of the same session: its pieces count as if they had been asked for here.
-func (c *Crowd) Heard(s Sighting, now time.Time, within time.Duration) {
+// Heard takes what another edge has seen of the same session: pieces that are new count as if they had been asked for here. Who has been there for longer
+// stands first. It reports whether the face goes on: whether there is something new of one that was heard of before.
+func (c *Crowd) Heard(s Sighting, now time.Time, within time.Duration) (goesOn bool) {
+	met, _ := c.knows(s.Face, 0)
+	c.Meet(s.Face, now.Add(-s.Since), now, within)
 	for _, p := range s.Pieces {
-		c.Note(s.Face, p, now, within)
+		if _, old := c.knows(s.Face, p); !old { // what an edge has said stays on the table for a while
+			c.Note(s.Face, p, now, within)
+			goesOn = met
+		}
 	}
+	return goesOn
+}
+
+// knows tells whether a face has been seen, and whether it has asked for a piece.
+func (c *Crowd) knows(hash, piece uint64) (seen, asked bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.faces {
+		if c.faces[i].hash == hash {
+			return true, c.faces[i].has(piece)
+		}
+	}
+	return false, false
 }

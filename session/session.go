@@ -59,6 +59,7 @@ type Session struct {
 
 	listener atomic.Pointer[Listener]
 	face     atomic.Uint64 // of the listener
+	since    atomic.Int64  // Unix ms: when it was charged to him, here
 	crowd    atomic.Pointer[Crowd]
 	seen     atomic.Int64 // Unix ms of the last request
 	started  atomic.Bool  // its start has been recorded
@@ -83,7 +84,11 @@ func (s *Session) Listener() *Listener {
 func (s *Session) HandOver(l *Listener) {
 	s.listener.Store(l)
 	s.face.Store(FaceOf(l.Address, l.Agent))
+	s.since.Store(time.Now().UnixMilli())
 }
+
+// Since is when this edge began to charge it to its listener.
+func (s *Session) Since() time.Time { return time.UnixMilli(s.since.Load()) }
 
 // Face is that of the listener.
 func (s *Session) Face() uint64 { return s.face.Load() }

@@ -1,0 +1,71 @@
+'use strict';
+// Plays ?src= with hls.js. Where it is refused it shows the listener why, and tries again each second, as a patient page does.
+
+const query = new URLSearchParams(location.search);
+const audio = document.getElementById('audio');
+const message = document.getElementById('message');
+
+const report = {
+  refusals: [], // {status, code, detail, fetched, after}: as hls.js tells them, and as fetch does; after so many seconds played
+  errors: [], // anything else that hls.js takes for fatal
+  stalls: [], // seconds played at each `waiting` with nothing in hand
+  played: 0, // seconds of media in all
+};
+
+let hls, timer, last = null;
+
+function inHand() {
+  const { buffered, currentTime } = audio;
+  for (let i = 0; i < buffered.length; i++) {
+    if (buffered.start(i) <= currentTime && currentTime < buffered.end(i)) return buffered.end(i) - currentTime;
+  }
+  return 0;
+}
+
+function stop() {
+  clearTimeout(timer);
+  hls?.destroy();
+  hls = null;
+  last = null;
+}
+
+function again() {
+  stop();
+  timer = setTimeout(begin, 1000);
+}
+
+async function refused(e) {
+  const refusal = { status: e.response.code, url: e.url || e.frag?.url || e.context?.url, after: report.played };
+  again();
+  try {
+    Object.assign(refusal, JSON.parse(e.networkDetails.responseText));
+  } catch { /* of a segment hls.js keeps bytes */ }
+  const answer = await fetch(refusal.url);
+  if (!answer.ok) Object.assign(refusal, { fetched: (await answer.json()).code });
+  message.textContent = refusal.detail ?? '';
+  report.refusals.push(refusal);
+}
+
+function begin() {
+  hls = new Hls({ liveSyncDurationCount: 4 });
+  hls.on(Hls.Events.ERROR, (_, e) => {
+    if (e.response?.code >= 400) refused(e).catch(err => report.errors.push(`refusal: ${err}`));
+    else if (e.fatal) {
+      report.errors.push(`${e.type} ${e.details} ${e.reason || e.error?.message || ''}`);
+      again();
+    }
+  });
+  hls.on(Hls.Events.MANIFEST_PARSED, () => audio.play().catch(err => err.name === 'AbortError' || report.errors.push(`play: ${err}`)));
+  hls.loadSource(query.get('src'));
+  hls.attachMedia(audio);
+}
+
+audio.addEventListener('timeupdate', () => {
+  if (last !== null && audio.currentTime > last) report.played += audio.currentTime - last;
+  last = audio.currentTime;
+});
+audio.addEventListener('waiting', () => {
+  if (hls && last !== null && report.played > 0 && inHand() < 1) report.stalls.push(report.played);
+});
+
+begin();
