@@ -58,8 +58,30 @@ func (g *Gate) claim(ctx context.Context, c *session.Claim, s *session.Session, 
 	if err == nil && a.first && s.Kind == session.ICY && !c.Goes {
 		answer, err = g.afterZap(ctx, c, answer)
 	}
+	if err == nil && answer.Outcome == session.Refused && c.Goes && g.comesBack(s, began) {
+		again := *c
+		again.Goes = false
+		answer, err = g.claimOnce(ctx, &again)
+	}
 	g.metrics.claimed(time.Since(began))
 	return answer, err
+}
+
+// mostBacks is how often a session may take the seat of its owner's latest within SeatTTL though nothing tells that it begins again.
+const mostBacks = 3
+
+// comesBack tells whether a session whose seat was taken over may be one that its listener has gone back to, over others: who polls media playlists, as VLC does, asks
+// for the same as before. Players that go on side by side come back more often than anybody changes channels.
+func (g *Gate) comesBack(s *session.Session, now time.Time) bool {
+	l := &s.Lease
+	if l.Lost.IsZero() || s.Kind != session.HLS {
+		return false
+	}
+	if now.Sub(l.Back) >= g.opt.SeatTTL {
+		l.Back, l.Backs = now, 0
+	}
+	l.Backs++
+	return l.Backs <= mostBacks
 }
 
 func (g *Gate) claimOnce(ctx context.Context, c *session.Claim) (session.Answer, error) {

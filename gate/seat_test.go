@@ -68,6 +68,50 @@ func TestZapBack(t *testing.T) {
 	})
 }
 
+// TestZapOverMany: who polls media playlists comes back to the sessions that he had, over others.
+func TestZapOverMany(t *testing.T) {
+	door(t, Options{Limits: perUser(1)}, func(r *rig) {
+		var channels []*player
+		for _, group := range []string{"one", "two", "three", "four"} {
+			p := r.player("ann", "", home, "VLC")
+			r.want(p.start(group), "")
+			channels = append(channels, p)
+			time.Sleep(3 * time.Second)
+		}
+		for i := range 12 {
+			for k := range 3 {
+				r.want(channels[i%4].next(3*i+k), "")
+				time.Sleep(2 * time.Second)
+			}
+		}
+	})
+}
+
+// TestManyTabs: three that all go on have no more than one seat's worth.
+func TestManyTabs(t *testing.T) {
+	door(t, Options{Limits: perUser(1)}, func(r *rig) {
+		var tabs []*player
+		for range 3 {
+			p := r.player("ann", "", home, "Chrome")
+			r.want(p.start("news"), "")
+			tabs = append(tabs, p)
+			time.Sleep(2 * time.Second)
+		}
+		served := make([]int, 3)
+		for i := range 60 {
+			for k, p := range tabs {
+				if p.next(i).Action == Allow {
+					served[k]++
+				}
+				time.Sleep(2 * time.Second)
+			}
+		}
+		if sum := served[0] + served[1] + served[2]; sum > 60+20 || max(served[0], served[1], served[2]) < 55 {
+			t.Errorf("served %v of 60 each", served)
+		}
+	})
+}
+
 // TestSecondTab: two players of one user, device, address and agent cannot be told from one who zaps until both go on. Then it is the second that is refused,
 // within seconds, and the first hears nothing of it.
 func TestSecondTab(t *testing.T) {

@@ -17,6 +17,8 @@ type Lease struct {
 	Seated       bool      // it has a seat, as far as is known
 	Owed         bool      // it was let in without one, or its seat was lost, while the table could not be reached
 	Lost         time.Time // when another took its seat over
+	Back         time.Time // since when it has come back so often
+	Backs        int       // to take a seat from its own successors
 	Kept         time.Time // when its seat was last known to be kept
 	Hidden       bool      // it was refused by a rule when it was last judged
 	Refused      string    // why, when it was last told that there is no room
