@@ -28,13 +28,13 @@ lint:
 	$(GO) mod tidy -diff
 
 unit:
-	$(GO) test $$($(GO) list ./... | grep -v /e2e)
+	$(GO) test -p 4 $$($(GO) list ./... | grep -v /e2e)
 
 race:
-	$(GO) test -race -short $$($(GO) list ./... | grep -v -e /e2e -e /demo)
+	$(GO) test -p 4 -race -short $$($(GO) list ./... | grep -v -e /e2e -e /demo -e /config)
 
 e2e:
-	$(GO) test -count=1 -timeout 12m ./e2e
+	$(GO) test -count=1 -parallel 4 -timeout 12m ./e2e
 
 players: setup
 	EARSHOT_LONG=1 $(GO) test -count=1 -timeout 40m -v ./e2e

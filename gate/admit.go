@@ -187,7 +187,7 @@ func (g *Gate) unauthorised(err error) Verdict {
 
 // AppSeat is the seat of an app's session of that id, played or not.
 func (g *Gate) AppSeat(ctx context.Context, id session.ID) (session.Seat, bool) {
-	ctx, cancel := context.WithTimeout(ctx, liveTime)
+	ctx, cancel := context.WithTimeout(ctx, g.opt.LiveTime)
 	defer cancel()
 	seats, err := g.live.Seats(ctx, "", id, maxOfOne)
 	if err != nil {

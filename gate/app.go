@@ -143,7 +143,7 @@ func (g *Gate) Keep(ctx context.Context, p Play) (session.Seat, error) {
 
 // keepSeat is Keep. The error wraps [session.ErrLive] if nothing is known.
 func (g *Gate) keepSeat(ctx context.Context, p Play) (session.Seat, error) {
-	seat, err := g.find(ctx, p.User, p.ID, liveTime)
+	seat, err := g.find(ctx, p.User, p.ID, g.opt.LiveTime)
 	if err != nil {
 		return seat, err
 	}

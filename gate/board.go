@@ -149,7 +149,7 @@ func (g *Gate) write(ctx context.Context, c change) (err error) {
 
 // say tells the other edges.
 func (g *Gate) say(ctx context.Context, c change) error {
-	ctx, cancel := context.WithTimeout(ctx, liveTime)
+	ctx, cancel := context.WithTimeout(ctx, g.opt.LiveTime)
 	defer cancel()
 	if c.note.Body == nil {
 		_, err := g.live.Withdraw(ctx, c.note.Kind, c.note.ID)

@@ -26,7 +26,6 @@ func (g *Gate) degraded(ctx context.Context, s *session.Session, c *session.Clai
 	l := &s.Lease
 	switch {
 	case g.opt.OnLiveError == LiveDeny:
-		g.abandoned(s, c)
 		l.Seated = false
 		return Verdict{Code: EdgeFull, RetryAfter: 5 * time.Second, Detail: "whether there is room for another session cannot be found out at the moment"}
 	case g.opt.OnLiveError == LiveLast && l.Kept.IsZero():
@@ -35,21 +34,12 @@ func (g *Gate) degraded(ctx context.Context, s *session.Session, c *session.Clai
 			return Verdict{Code: EdgeFull, RetryAfter: fullRetry}
 		}
 		v := g.answered(s, c, answer, now)
-		if l.Owed = v.Action == Allow; !l.Owed {
-			g.abandoned(s, c)
-		}
+		l.Owed = v.Action == Allow
 		return v
 	}
 	l.Seated, l.Owed = true, true
 	g.keep(s, now.Add(g.opt.SeatTTL))
 	return Verdict{Action: Allow}
-}
-
-// abandoned gives back the seat that the live table may have given after nobody waited for it any longer. One who goes on may have had it before.
-func (g *Gate) abandoned(s *session.Session, c *session.Claim) {
-	if !c.Goes && s.Lease.Kept.IsZero() {
-		g.free(s.Key)
-	}
 }
 
 // shadowed notes a seat that the live table has given, and those that it has given up for it.

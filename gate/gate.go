@@ -66,6 +66,7 @@ type Options struct {
 	SeatTTL     time.Duration  // [60s]
 	APITTL      time.Duration  // of seats that an app made and nobody has played [2h]
 	OnLiveError LiveError      // [LiveAllow]
+	LiveTime    time.Duration  // how long an admission waits for Live (DESIGN, decision 10) [250ms]
 
 	Rules  []blackout.Rule         // that the configuration names
 	Geo    *blackout.Geo           // nil: nobody's place is known
@@ -139,6 +140,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OnLiveError == "" {
 		o.OnLiveError = LiveAllow
+	}
+	if o.LiveTime <= 0 {
+		o.LiveTime = 250 * time.Millisecond
 	}
 	if o.SeatTTL <= 0 {
 		o.SeatTTL = time.Minute

@@ -80,7 +80,7 @@ func startRacer(t *testing.T, url, name string, policy session.Policy) *racer {
 	}
 	e := &racer{table: session.NewTable(50_000), live: &patient{Table: openTable(t, url), asked: make(map[session.Key]int)}, done: make(chan struct{})}
 	e.Gate = New(Options{Table: e.table, Live: e.live, Many: true, Edge: name, Signer: signer, Limits: raceLimits, OnLimit: policy, SeatTTL: raceTTL,
-		OnLiveError: LiveDeny})
+		OnLiveError: LiveDeny, LiveTime: 20 * time.Second}) // or on a busy machine this test would be about outages
 	ctx, cancel := context.WithCancel(t.Context())
 	e.cancel = cancel
 	go func() { e.Run(ctx); close(e.done) }()
@@ -121,6 +121,7 @@ type hopeful struct {
 	id                  session.ID
 	uses                []session.Use
 	session             *session.Session
+	asking              sync.Mutex
 	retry               []string // termination codes
 }
 
@@ -195,6 +196,8 @@ func (h *hopeful) goes(ctx context.Context) Verdict {
 
 // leaves gives a seat back, in one of two ways, and returns when it is free.
 func (r *race) leaves(h *hopeful, ended bool) {
+	h.asking.Lock()
+	defer h.asking.Unlock()
 	r.mu.Lock()
 	delete(r.in, h)
 	r.mu.Unlock()
@@ -283,9 +286,13 @@ func (r *race) observe(lose func(*hopeful, Verdict)) (stop func() (looks int)) {
 	both.Go(func() {
 		for ctx.Err() == nil {
 			for _, h := range r.holders(nil) {
-				if v := h.goes(ctx); v.Action != Allow {
-					lose(h, v)
+				h.asking.Lock() // who leaves asks for nothing any more
+				if r.holds(h) {
+					if v := h.goes(ctx); v.Action != Allow {
+						lose(h, v)
+					}
 				}
+				h.asking.Unlock()
 			}
 			time.Sleep(raceTTL / 10)
 		}

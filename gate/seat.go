@@ -9,9 +9,6 @@ import (
 	"earshot/session"
 )
 
-// liveTime is how long an admission waits for the live table (DESIGN, decision 10).
-const liveTime = 250 * time.Millisecond
-
 const (
 	mostSilence = 10 * time.Second // unseen for so long, a listener has gone from what he last played
 	grace       = 2 * time.Second  // for what was on its way when another session took the seat
@@ -51,7 +48,7 @@ func (g *Gate) claimOf(s *session.Session, uses []session.Use, a asked, now time
 	}
 }
 
-// claim asks the live table, within liveTime.
+// claim asks the live table, within Options.LiveTime.
 func (g *Gate) claim(ctx context.Context, c *session.Claim, s *session.Session, a asked) (session.Answer, error) {
 	began := time.Now()
 	answer, err := g.claimOnce(ctx, c)
@@ -85,7 +82,7 @@ func (g *Gate) comesBack(s *session.Session, now time.Time) bool {
 }
 
 func (g *Gate) claimOnce(ctx context.Context, c *session.Claim) (session.Answer, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), liveTime) // what a listener who leaves has begun must be known to us
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.opt.LiveTime) // what a listener who leaves has begun must be known to us
 	defer cancel()
 	g.leaving.back(ctx, c.Seat.Key)
 	answer, err := g.asked(ctx, c)
@@ -108,16 +105,42 @@ func (g *Gate) asked(ctx context.Context, c *session.Claim) (session.Answer, err
 		session.Answer
 		err error
 	}
-	come := make(chan reply, 1)
+	come, given := make(chan reply), make(chan struct{})
+	claim := *c
 	g.background.Go(func() {
-		answer, err := g.live.Claim(ctx, c)
-		come <- reply{answer, err}
+		answer, err := g.live.Claim(ctx, &claim)
+		select {
+		case come <- reply{answer, err}:
+			if err == nil {
+				return
+			}
+		case <-given:
+		}
+		g.late(&claim, answer)
 	})
 	select {
 	case r := <-come:
 		return r.Answer, r.err
 	case <-ctx.Done():
+		close(given)
 		return session.Answer{}, fmt.Errorf("%w: %w", session.ErrLive, ctx.Err())
+	}
+}
+
+// late is for a claim whose answer nobody waited for, or that came to nobody knows what. The seat that it may have given to one who was not let in is given back.
+// Who goes on may have had it before.
+func (g *Gate) late(c *session.Claim, answer session.Answer) {
+	g.others(answer)
+	keeps := c.Goes
+	if s, ok := g.table.Get(c.Seat.Key); ok {
+		s.Lease.Mu.Lock() // whoever asked holds it until he has decided
+		keeps = s.Lease.Seated || !s.Lease.Kept.IsZero()
+		s.Lease.Mu.Unlock()
+	} else if c.Seat.API && c.Seat.Key.Group == "" {
+		keeps = g.opt.OnLiveError != LiveDeny // the app was told that it has one
+	}
+	if !keeps {
+		g.free(c.Seat.Key)
 	}
 }
 
