@@ -40,6 +40,12 @@ type Listener struct {
 
 // Session is one entry of this edge's table.
 type Session struct {
+	// What each request reads stands together, in one line of the processor's cache.
+	face  atomic.Uint64 // of the listener
+	crowd atomic.Pointer[Crowd]
+	seen  atomic.Int64 // Unix ms of the last request
+	Lease Lease
+
 	// Set at construction.
 	Key     Key
 	Kind    Kind
@@ -55,13 +61,8 @@ type Session struct {
 	App     bool      // an app made it
 	Revived bool      // it was found in the store on start, which does not know all of it
 
-	Lease Lease
-
 	listener atomic.Pointer[Listener]
-	face     atomic.Uint64 // of the listener
-	since    atomic.Int64  // Unix ms: when it was charged to him, here
-	crowd    atomic.Pointer[Crowd]
-	seen     atomic.Int64 // Unix ms of the last request
+	since    atomic.Int64 // Unix ms: when it was charged to him, here
 	started  atomic.Bool  // its start has been recorded
 }
 
