@@ -234,7 +234,7 @@ func limitText(u session.Use) string {
 	return per
 }
 
-// unseat gives the seat of a session back that may not go on for now. The caller holds the lease's lock.
+// unseat gives the seat of a session back that may not go on at present. The caller holds the lease's lock.
 func (g *Gate) unseat(s *session.Session, why Code) {
 	had := s.Lease.Seated
 	s.Lease.Seated, s.Lease.Owed = false, false

@@ -90,6 +90,7 @@ func demoCommand(ctx context.Context, args []string, stdout, stderr io.Writer) e
 
 // demoFront puts the page, and the counts that it shows, before the edge.
 func demoFront(e *edge) http.Handler {
+	players := e.front
 	page := demo.Page(demo.PageConfig{HLS: "/live/master.m3u8", ICY: "/radio.mp3", Counts: "/counts.json"})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -100,7 +101,7 @@ func demoFront(e *edge) http.Handler {
 			r.URL.Path, r.URL.RawPath, r.URL.RawQuery = "/admin/v1/listeners", "", ""
 			e.admin.ServeHTTP(w, r)
 		default:
-			e.proxy.ServeHTTP(w, r)
+			players.ServeHTTP(w, r)
 		}
 	})
 }
