@@ -8,7 +8,7 @@ export CGO_ENABLED = 1
 
 STATICCHECK = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build run test setup lint unit race e2e players soak bench fuzz
+.PHONY: build run test setup lint unit plain race e2e players soak bench fuzz
 
 build:
 	$(GO) build -o bin/earshot ./cmd/earshot
@@ -16,7 +16,7 @@ build:
 run: build
 	bin/earshot demo
 
-test: setup lint unit race e2e
+test: setup lint plain race e2e
 
 setup:
 	e2e/setup.sh
@@ -29,6 +29,12 @@ lint:
 
 unit:
 	$(GO) test -p 4 $$($(GO) list ./... | grep -v /e2e)
+
+# PLAIN are the packages with tests that the race detector does not run, or runs for a shorter time; the others' are run once, under it.
+PLAIN = ./config ./demo ./gate ./origin ./playlist ./proxy
+
+plain:
+	$(GO) test -p 4 $(PLAIN)
 
 race:
 	$(GO) test -p 4 -race -short $$($(GO) list ./... | grep -v -e /e2e -e /demo -e /config)
