@@ -209,14 +209,13 @@ func TestPatienceIsEachTimeItsOwn(t *testing.T) {
 		fmt.Fprintf(c, icecastHead, 0)
 		airs(c, 1, nil)
 	})
-	h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}, Patience: 400 * time.Millisecond})
+	h := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}, Patience: 3 * time.Second})
 	open(t, h)
 	p := join(t, h, account(newBook(), "a"), 0)
-	time.Sleep(time.Second)
 	select {
 	case r := <-p.left:
-		t.Errorf("ended for %q", r)
-	default:
+		t.Fatalf("ended for %q", r)
+	case <-time.After(7 * time.Second):
 	}
 	p.leave(t)
 	dead := newRelay(t, Options{}).Hub(Mount{Key: "k", Origins: []string{"http://127.0.0.1:1/"}, Patience: time.Second})
