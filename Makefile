@@ -31,16 +31,16 @@ unit:
 	$(GO) test -p 4 $$($(GO) list ./... | grep -v /e2e)
 
 # PLAIN are the packages with tests that the race detector does not run, or runs for a shorter time; the others' are run once, under it.
-PLAIN = ./config ./demo ./gate ./origin ./playlist ./proxy
+PLAIN = ./bench ./config ./demo ./gate ./origin ./playlist ./proxy ./session
 
 plain:
 	$(GO) test -p 4 $(PLAIN)
 
 race:
-	$(GO) test -p 4 -race -short $$($(GO) list ./... | grep -v -e /e2e -e /demo -e /config)
+	$(GO) test -p 4 -race -short $$($(GO) list ./... | grep -v -e /e2e -e /bench -e /demo -e /config)
 
 e2e:
-	$(GO) test -count=1 -parallel 4 -timeout 12m ./e2e
+	$(GO) test -count=1 -parallel 6 -timeout 12m ./e2e
 
 players: setup
 	EARSHOT_LONG=1 $(GO) test -count=1 -timeout 40m -v ./e2e

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,17 +33,16 @@ type App struct {
 	metrics *appMetrics
 	ways    []way
 
-	strangers *limiters[netip.Addr] // what addresses send without a token that holds, and should have
-	readers   *limiters[netip.Addr] // what they send where none is needed
-	apps      *limiters[string]
-	users     *limiters[string]
+	readers *limiters[netip.Addr] // what addresses send where no token is needed
+	apps    *limiters[string]
+	users   *limiters[string]
 }
 
 // How often the API may be asked (docs/api.md).
 const (
-	appRate, appBurst           = 50, 100 // per second, of an app's token
-	userRate, userBurst         = 200. / 60, 50
-	strangerRate, strangerBurst = 5, 50 // without a token that holds, per address
+	appRate, appBurst       = 1000, 2000 // per second, of an app's token: its backend speaks for all its users
+	userRate, userBurst     = 200. / 60, 50
+	readerRate, readerBurst = 5, 50 // per address
 )
 
 const api = "/api/v1"
@@ -82,8 +80,7 @@ func NewApp(opt AppOptions) *App {
 		{method: http.MethodDelete, path: one, name: "stop", serve: (*App).stopOfUser},
 		{method: http.MethodDelete, path: api + "/media_play_sessions/{id}", name: "stop", serve: (*App).stop},
 		{method: http.MethodGet, path: api + "/openapi.json", name: "openapi", open: true, serve: (*App).openAPI},
-	}, strangers: newLimiters[netip.Addr](strangerRate, strangerBurst), readers: newLimiters[netip.Addr](strangerRate, strangerBurst),
-		apps: newLimiters[string](appRate, appBurst), users: newLimiters[string](userRate, userBurst)}
+	}, readers: newLimiters[netip.Addr](readerRate, readerBurst), apps: newLimiters[string](appRate, appBurst), users: newLimiters[string](userRate, userBurst)}
 }
 
 // ServeHTTP answers one request.
@@ -164,35 +161,11 @@ func preflight(w http.ResponseWriter, r *http.Request, methods string) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// maxBearer bounds a token, in bytes.
-const maxBearer = 8 << 10
-
-// caller is who asks. What is sent without a token that holds is limited by address, before anything is computed for it.
+// caller is who asks. What he sends too much is limited by the token; what is sent without one that holds the gate limits by address.
 func (a *App) caller(r *http.Request) (gate.App, *fault) {
-	address := gate.Address(a.opt.Trusted(r))
-	if wait := a.strangers.wait(address); wait > 0 {
-		return gate.App{}, tooFast("too many requests from this address without a token that holds", wait)
-	}
-	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	bearer = strings.Trim(bearer, " ")
-	var app gate.App
-	var f *fault
-	switch {
-	case !strings.EqualFold(scheme, "Bearer"):
-		f = &fault{status: http.StatusUnauthorized, code: string(gate.TokenRequired), detail: "send a token: Authorization: Bearer <token>"}
-	case bearer == "" || len(bearer) > maxBearer:
-		f = &fault{status: http.StatusUnauthorized, code: string(gate.TokenInvalid), detail: "the bearer token is not one of this service"}
-	default:
-		var err error
-		if app, err = a.opt.Gate.App(r.Context(), bearer); err != nil {
-			f = faultOf(err)
-		}
-	}
-	if f != nil {
-		if f.status < 500 {
-			a.strangers.take(address)
-		}
-		return gate.App{}, f
+	app, err := a.opt.Gate.App(r.Context(), r.Header.Get("Authorization"), a.opt.Trusted(r))
+	if err != nil {
+		return gate.App{}, faultOf(err)
 	}
 	wait := time.Duration(0)
 	if app.User == "" {

@@ -29,6 +29,7 @@ const (
 type house struct {
 	t       testing.TB
 	handler http.Handler
+	app     *App
 	gate    *gate.Gate
 	live    session.Live
 	book    *listen.Book
@@ -52,9 +53,10 @@ func newHouse(t testing.TB, opt gate.Options) *house {
 	}
 	t.Cleanup(opt.Auth.Close)
 	h.gate = gate.New(opt)
-	h.handler = apps.watched(NewApp(AppOptions{Gate: h.gate, Book: h.book, Registerer: h.reg,
+	h.app = NewApp(AppOptions{Gate: h.gate, Book: h.book, Registerer: h.reg,
 		Trusted: func(r *http.Request) netip.Addr { return netip.MustParseAddrPort(r.RemoteAddr).Addr() },
-		Outward: func(r *http.Request) string { return "https://" + r.Host }}))
+		Outward: func(r *http.Request) string { return "https://" + r.Host }})
+	h.handler = apps.watched(h.app)
 	return h
 }
 

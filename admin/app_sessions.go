@@ -238,11 +238,20 @@ func parseStand(text string) (stand, bool) {
 	return stand{started, id}, ok && err == nil
 }
 
-// paging reads page[size] and page[after]. Other parameters are ignored, as unknown attributes are.
+// paging reads page[size] and page[after]. What JSON:API would have the list picked, ordered or paged by, and is not there, is refused: all sessions would be
+// taken for some, or the first page for each. Other parameters are ignored, as unknown attributes are.
 func paging(r *http.Request) (size int, after stand, f *fault) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return 0, stand{}, malformed("the query cannot be read")
+	}
+	for name, values := range q {
+		family, _, _ := strings.Cut(name, "[")
+		switch {
+		case name == "page[size]" || name == "page[after]" || values[0] == "":
+		case family == "page" || family == "filter" || family == "sort" || family == "include":
+			return 0, stand{}, malformed("there is no parameter of that " + family + ": the list has page[size] and page[after]")
+		}
 	}
 	size, after.started = defaultLimit, -1
 	if text := q.Get("page[size]"); text != "" {

@@ -200,8 +200,32 @@ func TestAppPages(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	for _, query := range []string{"page[size]=0", "page[size]=1001", "page[size]=x", "page[after]=!", "page[after]=" + url.QueryEscape("zzzzzzzz"), "%zz"} {
+	for _, query := range []string{"page[size]=0", "page[size]=1001", "page[size]=x", "page[after]=!", "page[after]=" + url.QueryEscape("zzzzzzzz"), "%zz",
+		"page[number]=2", "page%5Boffset%5D=10", "page=2", "sort=-play_started_timestamp", "filter[device_type]=stb", "include=user"} {
 		h.refused(400, "malformed", "GET", annsPath+"?"+query, "")
+	}
+}
+
+// A user is called what he is called: what stands in the path escaped is he, in every answer's links too.
+func TestAppUserNames(t *testing.T) {
+	h := newHouse(t, gate.Options{})
+	for _, user := range []string{"a/b", "ann@example.com", "日本 🎧", "50%", "a+b", "a b", "?x=1#y", "urn:user:7", "a;b=c", "%2F", "...", strings.Repeat("ü", 128)} {
+		path := "/api/v1/users/" + url.PathEscape(user) + "/media_play_sessions"
+		for _, bearer := range []string{appToken, userToken(t, user)} {
+			made := h.want(201, "POST", path, `{"service":"live"}`, "Authorization", "Bearer "+bearer)
+			at, ok := strings.CutPrefix(made.Header().Get("Location"), "https://edge.example")
+			if !ok || strings.ContainsAny(at, " \"<>?#") {
+				t.Fatalf("Location %q", made.Header().Get("Location"))
+			}
+			if one := h.want(200, "GET", at, "", "Authorization", "Bearer "+bearer); one.id() != made.id() || one.data()["links"].(map[string]any)["self"] != made.Header().Get("Location") {
+				t.Errorf("%q: %s", user, one.Body)
+			}
+			if list := h.want(200, "GET", path, "", "Authorization", "Bearer "+bearer); len(list.ids()) != 1 {
+				t.Errorf("%q: %s", user, list.Body)
+			}
+			h.want(204, "DELETE", at, "", "Authorization", "Bearer "+bearer)
+		}
+		h.refused(403, "not-allowed", "GET", path, "", "Authorization", "Bearer "+userToken(t, "another"))
 	}
 }
 

@@ -33,6 +33,18 @@ func (h *Handler) serveBans(w http.ResponseWriter, r *http.Request) *problem {
 	return nil
 }
 
+func (h *Handler) showBan(w http.ResponseWriter, r *http.Request, names []string) *problem {
+	if _, p := parseQuery(r); p != nil {
+		return p
+	}
+	ban, err := h.gate.FindBan(names[0])
+	if err != nil {
+		return h.problemOf(r, err)
+	}
+	writeJSON(w, http.StatusOK, inUTC(ban))
+	return nil
+}
+
 func inUTC(b gate.Ban) gate.Ban {
 	b.Made, b.Until = b.Made.UTC(), b.Until.UTC()
 	return b

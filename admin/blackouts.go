@@ -3,8 +3,6 @@ package admin
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -31,77 +29,124 @@ func (h *Handler) serveBlackouts(w http.ResponseWriter, r *http.Request) *proble
 	return nil
 }
 
+func (h *Handler) showBlackout(w http.ResponseWriter, r *http.Request, names []string) *problem {
+	if _, p := parseQuery(r); p != nil {
+		return p
+	}
+	rule, err := h.gate.FindRule(names[0], time.Now())
+	if err != nil {
+		return h.problemOf(r, err)
+	}
+	writeJSON(w, http.StatusOK, rule)
+	return nil
+}
+
 // ruleBody is a blackout as it is written, with the names and defaults of the configuration.
 type ruleBody struct {
 	ID       string          `json:"id"`
 	Streams  []string        `json:"streams"`
 	Where    audienceBody    `json:"where"`
 	Except   audienceBody    `json:"except"`
-	From     time.Time       `json:"from"`
-	To       time.Time       `json:"to"`
+	From     string          `json:"from"`
+	To       string          `json:"to"`
 	Schedule string          `json:"schedule"`
 	Action   blackout.Action `json:"action"`
 	Unknown  blackout.Action `json:"unknown"`
 	Message  string          `json:"message"`
 }
 
-func (b *ruleBody) rule() blackout.Rule {
-	return blackout.Rule{ID: b.ID, Streams: b.Streams, Where: b.Where.audience(), Except: b.Except.audience(), From: b.From, To: b.To,
-		Schedule: b.Schedule, Action: cmp.Or(b.Action, blackout.Deny), Unknown: cmp.Or(b.Unknown, blackout.Deny), Message: b.Message}
+// rule is the rule that a body holds. What its texts may be [blackout.Rule.Check] knows, for the configuration as for this.
+func (b *ruleBody) rule() (r blackout.Rule, p *problem) {
+	r = blackout.Rule{ID: b.ID, Streams: b.Streams, Schedule: b.Schedule, Action: cmp.Or(b.Action, blackout.Deny), Unknown: cmp.Or(b.Unknown, blackout.Deny),
+		Message: b.Message}
+	if b.Streams != nil && len(b.Streams) == 0 {
+		return r, emptyList("streams")
+	}
+	if r.From, p = timeOf("from", b.From); p != nil {
+		return r, p
+	}
+	if r.To, p = timeOf("to", b.To); p != nil {
+		return r, p
+	}
+	if r.Where, p = b.Where.audience("where."); p != nil {
+		return r, p
+	}
+	r.Except, p = b.Except.audience("except.")
+	return r, p
 }
 
+func emptyList(field string) *problem {
+	return invalid("%s is an empty list: write at least one entry", field)
+}
+
+func timeOf(field, text string) (t time.Time, p *problem) {
+	if text == "" {
+		return t, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, invalid("%s: %s is not a time: write one such as 2026-05-02T18:00:00Z", field, quote(text))
+	}
+	return t, nil
+}
+
+// audienceBody has one value in a field, or a list.
 type audienceBody struct {
-	Country     oneOrMore[string]  `json:"country"`
-	Subdivision oneOrMore[string]  `json:"subdivision"`
-	Metro       oneOrMore[string]  `json:"metro"`
-	Postal      oneOrMore[string]  `json:"postal"`
-	Network     oneOrMore[network] `json:"network"`
-	Device      oneOrMore[string]  `json:"device"`
+	Country     json.RawMessage `json:"country"`
+	Subdivision json.RawMessage `json:"subdivision"`
+	Metro       json.RawMessage `json:"metro"`
+	Postal      json.RawMessage `json:"postal"`
+	Network     json.RawMessage `json:"network"`
+	Device      json.RawMessage `json:"device"`
 }
 
-func (b *audienceBody) audience() blackout.Audience {
-	a := blackout.Audience{Country: b.Country, Subdivision: b.Subdivision, Metro: b.Metro, Postal: b.Postal, Device: b.Device}
-	for _, n := range b.Network {
-		a.Network = append(a.Network, n.Prefix)
+func (b *audienceBody) audience(in string) (a blackout.Audience, p *problem) {
+	var networks []string
+	for _, f := range []struct {
+		name string
+		from json.RawMessage
+		to   *[]string
+	}{{"country", b.Country, &a.Country}, {"subdivision", b.Subdivision, &a.Subdivision}, {"metro", b.Metro, &a.Metro}, {"postal", b.Postal, &a.Postal},
+		{"network", b.Network, &networks}, {"device", b.Device, &a.Device}} {
+		if *f.to, p = oneOrMore(in+f.name, f.from); p != nil {
+			return a, p
+		}
 	}
-	return a
+	for _, text := range networks {
+		n, ok := network(text)
+		if !ok {
+			return a, invalid("%snetwork: %s is not an address range: write one such as 10.0.0.0/8 or 2001:db8::/32, with no bits set beyond its length", in, quote(text))
+		}
+		a.Network = append(a.Network, n)
+	}
+	return a, nil
 }
 
-// network is an address range, or one address, which is a range of one.
-type network struct{ netip.Prefix }
+// oneOrMore reads a list of texts, of which a single one may be written by itself.
+func oneOrMore(field string, from json.RawMessage) (all []string, p *problem) {
+	switch {
+	case len(from) == 0:
+		return nil, nil
+	case from[0] == '"':
+		from = slices.Concat([]byte("["), from, []byte("]"))
+	}
+	if err := json.Unmarshal(from, &all); err != nil {
+		return nil, invalid("%s: write a text, or a list of texts", field)
+	}
+	if len(all) == 0 {
+		return nil, emptyList(field)
+	}
+	return all, nil
+}
 
-// UnmarshalText reads 10.0.0.0/8, or 10.0.0.1.
-func (n *network) UnmarshalText(b []byte) error {
-	if a, err := netip.ParseAddr(string(b)); err == nil && a.Zone() == "" {
+// network reads an address range, or one address, which is a range of one.
+func network(text string) (netip.Prefix, bool) {
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
 		a = a.Unmap()
-		n.Prefix = netip.PrefixFrom(a, a.BitLen())
-		return nil
+		return netip.PrefixFrom(a, a.BitLen()), true
 	}
-	r, err := netip.ParsePrefix(string(b))
-	if err != nil || r.Addr().Is4In6() || r != r.Masked() {
-		return fmt.Errorf("%s is not an address range such as 10.0.0.0/8 or 2001:db8::/32", quote(string(b)))
-	}
-	n.Prefix = r
-	return nil
-}
-
-// oneOrMore is a list, of which a single value may be written by itself.
-type oneOrMore[T any] []T
-
-// UnmarshalJSON reads a list, or a text.
-func (o *oneOrMore[T]) UnmarshalJSON(b []byte) error {
-	if len(b) > 0 && b[0] == '"' {
-		b = slices.Concat([]byte("["), b, []byte("]"))
-	}
-	err := json.Unmarshal(b, (*[]T)(o))
-	if err == nil && *o != nil && len(*o) == 0 {
-		return errors.New("a list of an audience is empty: write somebody, or leave it out")
-	}
-	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
-		return errors.New("an audience's fields are texts, or lists of texts")
-	}
-	return err
+	n, err := netip.ParsePrefix(text)
+	return n, err == nil && !n.Addr().Is4In6() && n == n.Masked()
 }
 
 // addBlackout adds a rule on every edge: behind those there are, or before them all.
@@ -115,13 +160,18 @@ func (h *Handler) addBlackout(w http.ResponseWriter, r *http.Request) *problem {
 		return badQuery("first is %s: write true or false", quote(q.Get("first")))
 	}
 	var body ruleBody
-	if p := readBody(w, r, &body); p != nil {
+	text, p := readObject(w, r, &body)
+	if p == nil {
+		p = unclear(text)
+	}
+	if p != nil {
 		return p
 	}
-	if body.Streams != nil && len(body.Streams) == 0 { // of what names nothing nobody can tell whether it means all
-		return invalid("streams is empty: name some, or leave it out for all")
+	rule, p := body.rule()
+	if p != nil {
+		return p
 	}
-	rule, err := h.gate.AddRule(r.Context(), body.rule(), first)
+	rule, err = h.gate.AddRule(r.Context(), rule, first)
 	if err != nil {
 		return h.problemOf(r, err)
 	}

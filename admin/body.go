@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -35,23 +36,64 @@ func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 
 // readBody reads a JSON object into v. A member that v has not is refused: what is mistyped must not be taken for what is left out.
 func readBody(w http.ResponseWriter, r *http.Request, v any) *problem {
+	_, p := readObject(w, r, v)
+	return p
+}
+
+// readObject is readBody, and returns what was read.
+func readObject(w http.ResponseWriter, r *http.Request, v any) ([]byte, *problem) {
 	body, err := readAll(w, r)
 	switch {
 	case errors.As(err, new(*http.MaxBytesError)):
-		return &problem{Status: http.StatusRequestEntityTooLarge, Code: "too-large", Detail: fmt.Sprintf("a body may have %d bytes", maxBody)}
+		return nil, &problem{Status: http.StatusRequestEntityTooLarge, Code: "too-large", Detail: fmt.Sprintf("a body may have %d bytes", maxBody)}
 	case err != nil:
-		return malformedBody("it ended too early, or came too slowly")
+		return nil, malformedBody("it ended too early, or came too slowly")
 	}
 	if trimmed := bytes.TrimSpace(body); len(trimmed) == 0 || trimmed[0] != '{' {
-		return malformedBody("it is no JSON object")
+		return nil, malformedBody("it is no JSON object")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		return bodyProblem(err)
+		return nil, bodyProblem(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return malformedBody("something stands behind its end")
+		return nil, malformedBody("something stands behind its end")
+	}
+	return body, nil
+}
+
+// unclear refuses what encoding/json makes something of, and its writer did not mean: a member without a value, one that stands twice, one whose name is in other
+// letters. The body was decoded: it is an object.
+func unclear(body []byte) *problem {
+	d := json.NewDecoder(bytes.NewReader(body))
+	_, _ = d.Token() // the brace
+	return unclearMembers(d, "")
+}
+
+func unclearMembers(d *json.Decoder, in string) *problem {
+	seen := map[string]bool{}
+	for d.More() {
+		t, _ := d.Token()
+		key, _ := t.(string)
+		name := in + key
+		var value json.RawMessage
+		err := d.Decode(&value)
+		switch {
+		case strings.ContainsFunc(key, func(c rune) bool { return (c < 'a' || c > 'z') && c != '_' }):
+			return invalid("there is no field %s", quote(name))
+		case seen[key]:
+			return invalid("%s stands twice: write it once", name)
+		case err != nil || string(value) == "null" || string(value) == `""` && name != "message":
+			return invalid("%s has no value: write one, or leave it out", name)
+		case value[0] == '{':
+			inner := json.NewDecoder(bytes.NewReader(value))
+			_, _ = inner.Token()
+			if p := unclearMembers(inner, name+"."); p != nil {
+				return p
+			}
+		}
+		seen[key] = true
 	}
 	return nil
 }
@@ -77,13 +119,26 @@ func bodyProblem(err error) *problem {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &kind) && kind.Field != "":
-		return invalid("%s cannot be a JSON %s", kind.Field, kind.Value)
+		return invalid("%s cannot be a JSON %s: write %s", kind.Field, kind.Value, kindName(kind.Type))
 	case errors.As(err, &syntax), errors.Is(err, io.ErrUnexpectedEOF):
 		return malformedBody("it is no JSON")
 	}
 	const most = 300
 	says := err.Error() // of a time, or an address, that is none
 	return invalid("%s", strings.ToValidUTF8(says[:min(len(says), most)], ""))
+}
+
+// kindName is what a member is to be, in JSON's words.
+func kindName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a text"
+	case reflect.Slice:
+		return "a list of texts"
+	case reflect.Struct:
+		return "an object"
+	}
+	return "what belongs there"
 }
 
 // parseFor reads a duration as the configuration has it: 90d, 2w, 1d12h, 1h30m.

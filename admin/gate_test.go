@@ -44,11 +44,12 @@ type evidenceKeeper struct {
 	gate.Keeper
 	rows  []blackout.Evidence
 	asked blackout.EvidenceQuery
+	err   error // all fail with this
 }
 
-func (k *evidenceKeeper) Post(context.Context, session.Note) error { return nil }
+func (k *evidenceKeeper) Post(context.Context, session.Note) error { return k.err }
 
-func (k *evidenceKeeper) Withdraw(context.Context, string, string) (bool, error) { return true, nil }
+func (k *evidenceKeeper) Withdraw(context.Context, string, string) (bool, error) { return true, k.err }
 
 func (k *evidenceKeeper) Evidence(_ context.Context, q blackout.EvidenceQuery) (all []blackout.Evidence, err error) {
 	k.asked = q
@@ -57,7 +58,7 @@ func (k *evidenceKeeper) Evidence(_ context.Context, q blackout.EvidenceQuery) (
 			all = append(all, e)
 		}
 	}
-	return all, nil
+	return all, k.err
 }
 
 func (d *desk) ask(method, path, body string) (*httptest.ResponseRecorder, map[string]any) {
@@ -218,7 +219,24 @@ func TestBans(t *testing.T) {
 		if len(listed) != 4 || !slices.IsSorted(listed) {
 			t.Errorf("%q", listed)
 		}
-		d.want(204, "DELETE", rec.Header().Get("Location"), "")
+		at := rec.Header().Get("Location")
+		if one := d.want(200, "GET", at, ""); !reflect.DeepEqual(one, byUser) {
+			t.Errorf("%v, want %v", one, byUser)
+		}
+		if head, _ := d.ask("HEAD", at, ""); head.Code != 200 || head.Body.Len() > 0 {
+			t.Errorf("%d %s", head.Code, head.Body)
+		}
+		if other, _ := d.ask("PUT", at, ""); other.Code != 405 || other.Header().Get("Allow") != "GET, HEAD, DELETE" {
+			t.Errorf("%d %v", other.Code, other.Header())
+		}
+		d.refused(404, "not-found", "no such ban", "GET", "/admin/v1/bans/none", "")
+		d.refused(400, "bad-query", "this path has none", "GET", at+"?x=1", "")
+		short := d.want(201, "POST", "/admin/v1/bans", `{"user":"short","for":"2s"}`)["id"].(string)
+		d.want(200, "GET", "/admin/v1/bans/"+short, "")
+		time.Sleep(2 * time.Second)
+		d.refused(404, "not-found", "no such ban", "GET", "/admin/v1/bans/"+short, "")
+		d.want(204, "DELETE", at, "")
+		d.refused(404, "not-found", "no such ban", "GET", at, "")
 		d.refused(404, "not-found", "no such ban", "DELETE", rec.Header().Get("Location"), "")
 		for body, says := range map[string]string{
 			`{"for":"1h"}`:                                         "one of user, session, or address with agent",
@@ -261,7 +279,7 @@ func TestBlackouts(t *testing.T) {
 	if rec.Code != 201 || rec.Header().Get("Location") != "/admin/v1/blackouts/late%2F1" || !reflect.DeepEqual(made, want) {
 		t.Errorf("%d %v\ngot  %v\nwant %v", rec.Code, rec.Header(), made, want)
 	}
-	minted := d.want(201, "POST", "/admin/v1/blackouts?first=true", `{"action":"allow","where":{"network":"2001:db8::/32"}}`)["id"].(string)
+	minted := d.want(201, "POST", "/admin/v1/blackouts?first=true", `{"streams":["*"],"action":"allow","where":{"network":"2001:db8::/32"}}`)["id"].(string)
 	var order []string
 	for _, r := range d.want(200, "GET", "/admin/v1/blackouts", "")["blackouts"].([]any) {
 		r := r.(map[string]any)
@@ -270,26 +288,64 @@ func TestBlackouts(t *testing.T) {
 	if want := []string{minted + " false true", "derby true true", "late/1 false false"}; !slices.Equal(order, want) {
 		t.Errorf("%q, want %q", order, want)
 	}
-	d.refused(409, "taken", "of that id", "POST", "/admin/v1/blackouts", `{"id":"derby"}`)
+	for at, want := range map[string]string{rec.Header().Get("Location"): "late/1 false false", "/admin/v1/blackouts/" + minted: minted + " false true", "/admin/v1/blackouts/derby": "derby true true"} {
+		one := d.want(200, "GET", at, "")
+		if got := fmt.Sprint(one["id"], " ", one["configured"], " ", one["open"]); got != want {
+			t.Errorf("%s: %s", at, got)
+		}
+		if head, _ := d.ask("HEAD", at, ""); head.Code != 200 || head.Body.Len() > 0 {
+			t.Errorf("%d %s", head.Code, head.Body)
+		}
+	}
+	d.refused(404, "not-found", "no such blackout", "GET", "/admin/v1/blackouts/late", "")
+	d.refused(400, "bad-query", "this path has none", "GET", "/admin/v1/blackouts/derby?x=1", "")
+	d.refused(409, "taken", "of that id", "POST", "/admin/v1/blackouts", `{"id":"derby","streams":["*"]}`)
 	d.refused(409, "configured", "the configuration", "DELETE", "/admin/v1/blackouts/derby", "")
 	d.want(204, "DELETE", "/admin/v1/blackouts/late%2F1", "")
 	d.refused(404, "not-found", "no such blackout", "DELETE", "/admin/v1/blackouts/late%2F1", "")
 	d.refused(400, "bad-query", "first is", "POST", "/admin/v1/blackouts?first=2", `{}`)
 	for body, says := range map[string]string{
-		`{"stream":["news"]}`:                  `there is no field "stream"`,
-		`{"where":{"city":["x"]}}`:             `there is no field "city"`,
-		`{"where":{"network":["10.0.0.1/8"]}}`: "10.0.0.1/8",
-		`{"where":{"network":"here"}}`:         "here",
-		`{"where":{"device":7}}`:               "lists of texts",
-		`{"from":"tomorrow"}`:                  "tomorrow",
-		`{"action":"hide"}`:                    "",
-		`{"where":{"country":["DE"]}}`:         "geo",
-		`{"streams":"news"}`:                   "streams cannot be a JSON string",
-		`{"streams":[]}`:                       "leave it out for all",
-		`{"where":{"network":[]}}`:             "a list of an audience is empty",
-		`{"except":{"country":[]}}`:            "a list of an audience is empty",
+		`{"stream":["news"]}`:                                   `there is no field "stream"`,
+		`{"where":{"city":["x"]}}`:                              `there is no field "city"`,
+		`{}`:                                                    `streams is missing: write the keys of groups and streams, such as ["news", "tv-*"], or ["*"] for all`,
+		`{"id":"all","where":{"device":"tv"}}`:                  "streams is missing",
+		`{"streams":null}`:                                      "streams has no value",
+		`{"streams":["*"],"where":null}`:                        "where has no value",
+		`{"streams":["*"],"id":""}`:                             "id has no value",
+		`{"streams":["*"],"schedule":""}`:                       "schedule has no value",
+		`{"streams":["*"],"Where":{}}`:                          `there is no field "Where"`,
+		`{"streams":["*"],"streams":["*"]}`:                     "streams stands twice",
+		`{"streams":["*"],"where":{"device":"a","device":"b"}}`: "where.device stands twice",
+		`{"streams":"news"}`:                                    "streams cannot be a JSON string: write a list of texts",
+		`{"streams":[7]}`:                                       "streams cannot be a JSON number: write a text",
+		`{"streams":[]}`:                                        "streams is an empty list",
+		`{"streams":["two words"]}`:                             `streams: "two words": write the key of a group or stream`,
+		`{"streams":["` + long(129) + `"]}`:                     "1 to 128 bytes",
+		`{"streams":["*"],"id":"two words"}`:                    `id: "two words": write 1 to 64 bytes`,
+		`{"streams":["*"],"id":".."}`:                           `id: ".." cannot stand in a URL`,
+		`{"streams":["*"],"from":"tomorrow"}`:                   `from: "tomorrow" is not a time: write one such as 2026-05-02T18:00:00Z`,
+		`{"streams":["*"],"to":7}`:                              "to cannot be a JSON number: write a text",
+		`{"streams":["*"],"from":"2026-01-01T00:00:00Z","to":"2026-01-01T00:00:00Z"}`: "to: 2026-01-01T00:00:00Z is not after from",
+		`{"streams":["*"],"schedule":"saturday"}`:                                     `schedule: "saturday"`,
+		`{"streams":["*"],"action":"hide"}`:                                           `action: "hide": write deny or allow`,
+		`{"streams":["*"],"unknown":"hide"}`:                                          `unknown: "hide": write deny or allow`,
+		`{"streams":["*"],"message":"two\nlines"}`:                                    "message: write at most",
+		`{"streams":["*"],"where":"GB"}`:                                              "where cannot be a JSON string: write an object",
+		`{"streams":["*"],"where":{"network":["10.0.0.1/8"]}}`:                        `where.network: "10.0.0.1/8" is not an address range: write one such as`,
+		`{"streams":["*"],"where":{"network":["10.0.0.0/8",null]}}`:                   `where.network: "" is not an address range`,
+		`{"streams":["*"],"except":{"network":"here"}}`:                               `except.network: "here" is not an address range`,
+		`{"streams":["*"],"where":{"network":"fe80::1%eth0"}}`:                        `where.network: "fe80::1%eth0" is not`,
+		`{"streams":["*"],"where":{"network":[]}}`:                                    "where.network is an empty list: write at least one entry",
+		`{"streams":["*"],"except":{"country":[]}}`:                                   "except.country is an empty list",
+		`{"streams":["*"],"where":{"device":7}}`:                                      "where.device: write a text, or a list of texts",
+		`{"streams":["*"],"where":{"device":" tv"}}`:                                  `where.device: " tv": write a device type`,
+		`{"streams":["*"],"where":{"country":"UK"}}`:                                  "write GB",
+		`{"streams":["*"],"where":{"country":["DE"]}}`:                                "geo",
 	} {
 		d.refused(422, "invalid", says, "POST", "/admin/v1/blackouts", body)
+	}
+	if _, all := d.ask("GET", "/admin/v1/blackouts", ""); len(all["blackouts"].([]any)) != 2 {
+		t.Errorf("what was refused stands: %v", all)
 	}
 }
 

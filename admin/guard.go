@@ -19,7 +19,7 @@ type guard struct {
 	closed  bool
 	digest  [sha256.Size]byte
 	sites   *http.CrossOriginProtection
-	flood   *limiters[netip.Addr] // all requests
+	flood   *limiters[netip.Addr] // requests that may be answered
 	guesses *limiters[netip.Addr] // wrong tokens
 }
 
@@ -34,14 +34,19 @@ func newGuard(token string) guard {
 		newLimiters[netip.Addr](floodRate, floodBurst), newLimiters[netip.Addr](guessRate, guessBurst)}
 }
 
-// check lets a request in.
+// check lets a request in. What is asked with the right token is counted by itself: somebody else at the operator's address cannot shut him out.
 func (g *guard) check(r *http.Request) *problem {
 	peer := gate.Address(peerOf(r))
+	if g.closed {
+		if p := g.checkToken(r, peer); p != nil {
+			return p
+		}
+	}
 	if wait := g.flood.take(peer); wait > 0 {
 		return rateLimited("too many requests from this address", wait)
 	}
 	if g.closed {
-		return g.checkToken(r, peer)
+		return nil
 	}
 	if !peerOf(r).IsLoopback() {
 		return unauthorized("token-required", "from elsewhere than this host a token is needed: configure admin: {addr: …, token: …}",
@@ -58,12 +63,11 @@ func (g *guard) checkToken(r *http.Request, peer netip.Addr) *problem {
 	if !strings.EqualFold(scheme, "Bearer") {
 		return unauthorized("token-required", "send the admin token: Authorization: Bearer <token>", `Bearer realm="earshot admin"`)
 	}
-	if wait := g.guesses.wait(peer); wait > 0 {
-		return rateLimited("too many wrong tokens from this address", wait)
-	}
 	digest := sha256.Sum256([]byte(strings.Trim(token, " ")))
 	if subtle.ConstantTimeCompare(digest[:], g.digest[:]) != 1 {
-		g.guesses.take(peer)
+		if wait := g.guesses.take(peer); wait > 0 {
+			return rateLimited("too many wrong tokens from this address", wait)
+		}
 		return unauthorized("token-invalid", "the bearer token is not the admin token of this edge",
 			`Bearer realm="earshot admin", error="invalid_token"`)
 	}

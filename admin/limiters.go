@@ -35,40 +35,19 @@ func (l *limiters[K]) take(k K) (wait time.Duration) {
 	return wait
 }
 
-// wait is how long until there is a token for the key, and takes none.
-func (l *limiters[K]) wait(k K) time.Duration {
-	now := time.Now()
-	l.mu.Lock()
-	one, ok := l.find(k)
-	l.mu.Unlock()
-	if !ok {
-		return 0
-	}
-	if missing := 1 - one.TokensAt(now); missing > 0 {
-		return time.Duration(missing / float64(l.rate) * float64(time.Second))
-	}
-	return 0
-}
-
 func (l *limiters[K]) of(k K, now time.Time) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if full := time.Duration(float64(l.burst) / float64(l.rate) * float64(time.Second)); now.Sub(l.turned) >= full || len(l.now) >= maxLimiters {
 		l.old, l.now, l.turned = l.now, make(map[K]*rate.Limiter), now
 	}
-	one, ok := l.find(k)
+	one, ok := l.now[k]
+	if !ok {
+		one, ok = l.old[k]
+	}
 	if !ok {
 		one = rate.NewLimiter(l.rate, l.burst)
 	}
 	l.now[k] = one
 	return one
-}
-
-// find finds a bucket. The caller holds mu.
-func (l *limiters[K]) find(k K) (*rate.Limiter, bool) {
-	if one, ok := l.now[k]; ok {
-		return one, true
-	}
-	one, ok := l.old[k]
-	return one, ok
 }

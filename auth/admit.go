@@ -16,18 +16,29 @@ func invalid(detail string, cause error) error { return refuse(TokenInvalid, det
 //
 // A token or a signed URL is asked for first, if they are configured; a token counts where both are there. The backend is asked after that, with what they proved, or alone.
 func (a *Auth) Admit(ctx context.Context, r *Request) (Identity, error) {
-	if !a.Required() {
-		return Identity{}, nil
-	}
-	c := a.credentials(r)
-	id, err := a.proof(ctx, r, &c)
-	if err != nil || a.backend == nil {
+	id, err := a.Prove(ctx, r)
+	if err != nil {
 		return id, err
 	}
+	return a.Ask(ctx, r, id)
+}
+
+// Prove is the part of Admit that asks nobody: what a token or a signed URL prove, if they are configured.
+func (a *Auth) Prove(ctx context.Context, r *Request) (Identity, error) {
+	c := a.credentials(r)
+	return a.proof(ctx, r, &c)
+}
+
+// Ask is the rest of it: the backend's word on whom Prove has found, if there is a backend.
+func (a *Auth) Ask(ctx context.Context, r *Request, id Identity) (Identity, error) {
+	if a.backend == nil {
+		return id, nil
+	}
+	c := a.credentials(r)
 	if len(c.any()) > maxToken {
 		return a.metrics.decided(byCallback, Identity{}, invalid("the token is too long", nil))
 	}
-	id, err = a.backend.admit(ctx, r, id, &c)
+	id, err := a.backend.admit(ctx, r, id, &c)
 	return a.metrics.decided(byCallback, id, err)
 }
 
@@ -56,7 +67,7 @@ func (a *Auth) token(ctx context.Context, r *Request, raw string) (Identity, err
 	ok, err := a.tokens.allows(c, r.Group)
 	switch {
 	case err != nil:
-		return Identity{}, invalid("the token is not valid", err)
+		return Identity{}, malformed(err)
 	case !ok:
 		return Identity{}, refuse(NotAllowed, "the token is for another stream", nil)
 	}
@@ -73,7 +84,46 @@ func (a *Auth) Again(ctx context.Context, r *Request, id Identity) (Identity, er
 	return a.metrics.decided(byCallback, next, err)
 }
 
-// Removed tells the backend that a session is over. It never blocks.
+// Restore takes up what an earlier process left: sessions that were not over. Call it before anybody is let in.
+func (a *Auth) Restore(ctx context.Context) error {
+	if a.removals == nil {
+		return nil
+	}
+	return a.removals.restore(ctx)
+}
+
+// Begun notes that a session has begun here, and returns the ID of its removal; 0 if it has no ticket. What an earlier process left of the session is over with
+// it from now on. It never blocks, and neither do those that follow.
+func (a *Auth) Begun(r Removal) (id int64) {
+	if a.removals == nil {
+		return 0
+	}
+	a.removals.resume(place{r.SessionID, r.Group})
+	if r.Ticket == "" {
+		return 0
+	}
+	return a.removals.begin(r)
+}
+
+// Also notes that the backend was asked once more about a session that goes on, and said yes. Where it counts such questions it hears as many removals.
+func (a *Auth) Also(r Removal) {
+	if a.removals != nil && a.backend.dialect.counts() {
+		a.removals.hold(r)
+	}
+}
+
+// Ended tells the backend that a session is over: of its ticket, if it has one, and of those that it holds beside.
+func (a *Auth) Ended(r Removal) {
+	if a.removals == nil {
+		return
+	}
+	a.removals.release(&r)
+	if r.Ticket != "" {
+		a.removals.add(r)
+	}
+}
+
+// Removed tells the backend that a session is over, of its own ticket only.
 func (a *Auth) Removed(r Removal) {
 	if a.removals != nil {
 		a.removals.add(r)

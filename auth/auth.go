@@ -61,10 +61,11 @@ type Refusal struct {
 func (r *Refusal) Error() string { return r.Code + ": " + r.Detail }
 func (r *Refusal) Unwrap() error { return r.Cause }
 
-// Removal is a session that is over, of which the backend is to be told. It is kept until it was.
+// Removal is a session of which the backend is to be told that it is over. It is kept from when the session began until the backend was told.
 type Removal struct {
-	ID        int64 // of the row; 0 before it has one
-	SessionID string
+	ID        int64  // of the row; 0 before it has one
+	Open      bool   // the session goes on
+	SessionID string // by which the edge knows it; the ticket holds the one that the backend knows
 	Group     string
 	Kind      string
 	Path      string
@@ -75,6 +76,7 @@ type Removal struct {
 	Agent     string
 	Duration  time.Duration
 	Bytes     int64
+	Began     time.Time // when the backend had said yes
 	At        time.Time // when it was over
 	Tries     int
 	Next      time.Time // when it is tried again
@@ -82,8 +84,17 @@ type Removal struct {
 
 // Removals keeps them: the store.
 type Removals interface {
+	// AddRemovals keeps all, or none. A row of the same ID is replaced while it is open, and left alone when it is not.
 	AddRemovals(ctx context.Context, all []Removal) error
+
+	// DueRemovals lists those that are not open and whose time has come, the longest due first.
 	DueRemovals(ctx context.Context, now time.Time, limit int) ([]Removal, error)
 	RetryRemoval(ctx context.Context, id int64, tries int, next time.Time) error
 	DropRemoval(ctx context.Context, id int64) error
+
+	// OpenRemovals lists the open ones in order of ID, from after on (exclusive).
+	OpenRemovals(ctx context.Context, after int64, limit int) ([]Removal, error)
+
+	// Heard is what the books have of a session from one time to another: bytes, and when it was last heard (zero: never).
+	Heard(ctx context.Context, session, group string, from, to time.Time) (bytes int64, last time.Time, err error)
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,7 +37,7 @@ type dialect interface {
 	ticket(q *question) string
 	ask(ctx context.Context, to string, q *question) (*http.Request, error)
 	remove(ctx context.Context, to string, r *Removal) (*http.Request, error)
-	// read makes an answer of a response below 500 that is no redirect. It reads the body if it wants to.
+	// read makes an answer of a response below 500 that is neither a redirect nor 429. It reads the body if it wants to.
 	read(resp *http.Response) (answer, error)
 	// counts reports that the backend counts questions: each session is asked for, and no answer serves another.
 	counts() bool
@@ -65,6 +66,7 @@ type answer struct {
 	limit                    time.Duration // of the session; 0: none
 	keep                     time.Duration // that the answer serves others of the same key; 0: not at all
 	unproved                 bool          // it was a 401
+	garbled                  string        // a header that made no sense and was passed over; empty: none
 	at                       time.Time
 }
 
@@ -72,6 +74,7 @@ type answer struct {
 type backend struct {
 	dialect   dialect
 	url       string
+	agent     string // by which it knows the edge; empty: by the client's own
 	client    *http.Client
 	timeout   time.Duration
 	onError   string
@@ -84,6 +87,8 @@ type backend struct {
 	asking  chan struct{}
 	all     sync.WaitGroup
 	failing atomic.Bool
+	garbled sync.Once     // it was said of an answer
+	asked   atomic.Uint64 // questions that are shared with nobody
 	known   *answers
 
 	mu    sync.Mutex
@@ -149,8 +154,8 @@ func (b *backend) admit(ctx context.Context, r *Request, id Identity, c *credent
 		return b.apply(q, id, &known)
 	}
 	about := key
-	if b.dialect.counts() {
-		about = key.of(r.SessionID)
+	if b.dialect.counts() { // two connections of one session are two
+		about = key.of(strconv.FormatUint(b.asked.Add(1), 10))
 	}
 	a, err := b.join(ctx, about, key, q)
 	if err == nil {
@@ -291,18 +296,26 @@ func (b *backend) ask(ctx context.Context, q *question) (answer, error) {
 	}
 	a, err := b.do(req, b.dialect.read)
 	a.at = time.Now()
+	if a.garbled != "" {
+		b.garbled.Do(func() {
+			b.log.Warn("the auth callback answers with a header that makes no sense; it is passed over, here and wherever else it comes", "header", a.garbled)
+		})
+	}
 	return a, err
 }
 
 // do sends a request, and reads what comes back if it is an answer.
 func (b *backend) do(req *http.Request, read func(*http.Response) (answer, error)) (answer, error) {
+	if b.agent != "" {
+		req.Header.Set("User-Agent", b.agent)
+	}
 	resp, err := b.client.Do(req)
 	if err != nil {
 		return answer{}, fail(reasonOf(err), withoutURL(err))
 	}
 	defer resp.Body.Close()
 	switch s := resp.StatusCode; {
-	case s >= 500:
+	case s >= 500, s == http.StatusTooManyRequests: // it is not well, and has said nothing of the listener
 		return answer{}, fail("status", fmt.Errorf("it answered %d", s))
 	case s >= 300 && s < 400:
 		return answer{}, fail("status", fmt.Errorf("it answered %d; redirects are not followed: set auth.callback.url to where it leads", s))
@@ -335,7 +348,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-// tell tells the backend of a session that is over. Any answer but an error of the server's means that it was told.
+// tell tells the backend of a session that is over. Any answer that read would take means that it was told.
 func (b *backend) tell(ctx context.Context, r *Removal) error {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()

@@ -84,6 +84,11 @@ func TestJSONAnswers(t *testing.T) {
 		"headers":                 {status(200, "X-AuthDuration", "180", "X-UserId", "ann", "X-Max-Sessions", "2"), Identity{User: "ann", MaxSessions: 2}, 180, ""},
 		"unique":                  {status(200, "X-Unique", "True", "X-Max-Sessions", "9"), Identity{MaxSessions: 1}, 0, ""},
 		"not unique":              {status(200, "X-Unique", "0"), Identity{}, 0, ""},
+		"429":                     {status(429, "Retry-After", "1"), Identity{}, 0, failing},
+		"as Flussonic":            {status(200, "Content-Type", jsonType, `{"user_id":"ann","auth_duration":60,"max_sessions":2,"unique":false}`), Identity{User: "ann", MaxSessions: 2}, 60, ""},
+		"as Flussonic, unique":    {status(200, "Content-Type", jsonType, `{"user_id":7,"max_sessions":2,"unique":true}`), Identity{User: "7", MaxSessions: 1}, 0, ""},
+		"both names":              {status(200, "Content-Type", jsonType, `{"user_id":"ann","user":"bob","auth_duration":60,"duration":90}`), Identity{User: "bob"}, 90, ""},
+		"user_id is a list":       {status(200, "Content-Type", jsonType, `{"user_id":["ann"]}`), Identity{}, 0, failing},
 		"nonsense":                {status(200, "X-AuthDuration", "NaN", "X-Max-Sessions", "-1"), Identity{}, 0, ""},
 		"body":                    {status(200, "Content-Type", jsonType, `{"user":7,"device":"d","device_type":"stb","duration":"60","max_sessions":3,"multi_stream":true,"more":[]}`), Identity{User: "7", Device: "d", DeviceType: "stb", MaxSessions: 3, Shared: true}, 60, ""},
 		"header before body":      {status(200, "X-UserId", "bob", "Content-Type", jsonType, `{"user":"ann"}`), Identity{User: "bob"}, 0, ""},
@@ -326,10 +331,70 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 }
 
+// TestGarbledTimes: a time that is none is no limit, as at Icecast, and the log says so, once.
+func TestGarbledTimes(t *testing.T) {
+	for text, want := range map[string]time.Duration{"900": 900 * time.Second, " 900 s": 900 * time.Second, "900.5": 900 * time.Second, "0": time.Second, "1" + strings.Repeat("0", 400): maxSeconds * time.Second,
+		"soon": -1, "-5": -1, "NaN": -1, "15m": 15 * time.Second, "": 0} {
+		var book logBook
+		f := newFake(t, status(200, "icecast-auth-user", "1", "icecast-auth-timelimit", text))
+		a := newAuth(t, Options{Callback: &Callback{URL: f.URL, Style: "icecast", Timeout: 30 * time.Second}, Log: book.logger()})
+		for range 2 {
+			id, err := a.Admit(t.Context(), request(""))
+			must(t, err)
+			if want <= 0 != id.Ends.IsZero() || want > 0 && (time.Until(id.Ends)-want).Abs() > time.Minute {
+				t.Errorf("%q: it ends at %v", text, id.Ends)
+			}
+		}
+		if n := strings.Count(book.String(), "makes no sense"); n != 1 && want < 0 || n != 0 && want >= 0 || want < 0 && !strings.Contains(book.String(), "icecast-auth-timelimit") {
+			t.Errorf("%.20q: the log says\n%s", text, book.String())
+		}
+	}
+	for text, odd := range map[string]bool{"soon": true, "-1": true, "0": false, "0.0": false, "60": false, "": false} {
+		var book logBook
+		f := newFake(t, status(200, "X-AuthDuration", text))
+		a := newAuth(t, Options{Callback: &Callback{URL: f.URL, Timeout: 30 * time.Second}, Log: book.logger()})
+		for n := range 2 {
+			r := request("")
+			r.Agent = fmt.Sprint(n)
+			if _, err := a.Admit(t.Context(), r); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := strings.Count(book.String(), "makes no sense"); odd != (n == 1) || n > 1 {
+			t.Errorf("%q: the log says\n%s", text, book.String())
+		}
+	}
+}
+
+// TestKnownAs: backends and key servers hear who asks.
+func TestKnownAs(t *testing.T) {
+	agents := make(chan string, 10)
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+		agents <- r.UserAgent()
+		w.Header().Set("icecast-auth-user", "1")
+	})
+	for _, style := range []string{"json", "icecast"} {
+		a := newAuth(t, Options{UserAgent: "Earshot/1.2.3", Callback: &Callback{URL: f.URL, Style: style, Timeout: 30 * time.Second}})
+		_, err := a.Admit(t.Context(), request(""))
+		must(t, err)
+		must(t, a.backend.tell(t.Context(), &Removal{SessionID: "s"}))
+	}
+	a := newAuth(t, Options{UserAgent: "Earshot/1.2.3", JWT: &JWT{JWKS: f.URL}})
+	if _, _, err := a.tokens.keys.remote.fetch(t.Context()); err == nil {
+		t.Error("keys of nothing")
+	}
+	for range 5 {
+		if got := <-agents; got != "Earshot/1.2.3" {
+			t.Errorf("it hears %q", got)
+		}
+	}
+}
+
 // What is done about listeners while the backend fails, in each way it can, under each policy.
 func TestFailingBackend(t *testing.T) {
 	fails := map[string]http.HandlerFunc{
 		"status":  status(502),
+		"busy":    status(429), // and no is not what it says
 		"timeout": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"slow": func(w http.ResponseWriter, r *http.Request) { // the head at once, and a body that never ends
 			w.WriteHeader(200)
@@ -342,11 +407,12 @@ func TestFailingBackend(t *testing.T) {
 			"allow": {"", "", ""}, "deny": {NotAllowed, NotAllowed, NotAllowed}, "last": {"", NotAllowed, NotAllowed},
 		} {
 			t.Run(how+" "+policy, func(t *testing.T) {
+				t.Parallel()
 				var book logBook
 				reg := prometheus.NewRegistry()
 				m := NewMetrics(reg)
 				f := newFake(t, status(200, "X-UserId", "ann", "X-AuthDuration", "60", "X-Max-Sessions", "2"))
-				a := newAuth(t, Options{Callback: &Callback{URL: f.URL, OnError: policy, Timeout: 100 * time.Millisecond}, Log: book.logger(), Metrics: m})
+				a := newAuth(t, Options{Callback: &Callback{URL: f.URL, OnError: policy, Timeout: 30 * time.Second}, Log: book.logger(), Metrics: m})
 				live, err := a.Admit(t.Context(), request("ann"))
 				must(t, err)
 				f.says(status(403))
@@ -355,6 +421,10 @@ func TestFailingBackend(t *testing.T) {
 				}
 				age(a, time.Hour)
 				f.says(failing)
+				reason := map[string]string{"status": "status", "busy": "status", "timeout": "timeout", "slow": "timeout"}[how]
+				if reason == "timeout" { // none that is answered at last may run into it
+					a.backend.timeout = 100 * time.Millisecond
+				}
 				began := time.Now()
 				for token, code0 := range map[string]string{"ann": want.known, "bob": want.denied, "eve": want.unknown} {
 					id, err := a.Admit(t.Context(), request(token))
@@ -372,10 +442,10 @@ func TestFailingBackend(t *testing.T) {
 				if err != nil || kept.User != "ann" || !kept.Again.After(time.Now()) {
 					t.Errorf("who listened: %+v, %v", kept, err)
 				}
-				if d := time.Since(began); d > 3*time.Second {
+				if d := time.Since(began); d > 15*time.Second {
 					t.Errorf("it took %v", d)
 				}
-				reason := map[string]string{"status": "status", "timeout": "timeout", "slow": "timeout"}[how]
+				a.backend.timeout = 30 * time.Second
 				if n := count(t, reg, "earshot_auth_callback_failures_total", reason); n != 4 {
 					t.Errorf("%v failures", n)
 				}

@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -81,9 +82,30 @@ func (icecastStyle) read(resp *http.Response) (answer, error) {
 		message:  clean(h.Get("icecast-auth-message"), maxMessage),
 		unproved: resp.StatusCode == http.StatusUnauthorized,
 	}
-	a.limit, _ = seconds(h.Get("icecast-auth-timelimit"))
+	if text := h.Get(timeLimit); text != "" {
+		var ok bool
+		if a.limit, ok = icecastSeconds(text); !ok {
+			a.garbled = garbledHeader(timeLimit, text)
+		}
+	}
 	return a, nil
 }
+
+const timeLimit = "icecast-auth-timelimit"
+
+// icecastSeconds reads a time limit as Icecast does: the digits that it begins with, and what begins with none is no limit. At 0 the time is over.
+func icecastSeconds(s string) (time.Duration, bool) {
+	s = strings.TrimSpace(s)
+	digits := s[:len(s)-len(strings.TrimLeft(s, "0123456789"))]
+	f, err := strconv.ParseFloat(digits, 64)
+	if err != nil && digits == "" {
+		return 0, false
+	}
+	return time.Duration(min(max(f, 1), maxSeconds) * float64(time.Second)), true
+}
+
+// garbledHeader is a header that made no sense, for the log.
+func garbledHeader(name, value string) string { return fmt.Sprintf("%s: %q", name, clip(value, 64)) }
 
 // maxSeconds bounds times that a backend names.
 const maxSeconds = 366 * 24 * 60 * 60

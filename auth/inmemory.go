@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// inMemory keeps removals where there is no store. They are gone with the process.
+// inMemory keeps removals where there is no store. They are gone with the process, and so open ones need not be kept.
 type inMemory struct {
-	mu   sync.Mutex
-	last int64
-	all  map[int64]Removal
+	mu  sync.Mutex
+	all map[int64]Removal
 }
 
 var errFull = errors.New("too many removals wait in memory")
@@ -28,11 +27,17 @@ func (s *inMemory) AddRemovals(_ context.Context, all []Removal) error {
 		s.all = make(map[int64]Removal)
 	}
 	for _, r := range all {
-		s.last++
-		r.ID = s.last
-		s.all[r.ID] = r
+		if _, there := s.all[r.ID]; !there && !r.Open {
+			s.all[r.ID] = r
+		}
 	}
 	return nil
+}
+
+func (s *inMemory) OpenRemovals(context.Context, int64, int) ([]Removal, error) { return nil, nil }
+
+func (s *inMemory) Heard(context.Context, string, string, time.Time, time.Time) (int64, time.Time, error) {
+	return 0, time.Time{}, nil
 }
 
 func (s *inMemory) DueRemovals(_ context.Context, now time.Time, limit int) ([]Removal, error) {

@@ -91,10 +91,13 @@ func postJSON(ctx context.Context, to string, q *jsonQuestion) (*http.Request, e
 // jsonAnswer is a body. Numbers may be in quotes.
 type jsonAnswer struct {
 	User        any         `json:"user"`
+	UserID      any         `json:"user_id"` // as Flussonic calls it, and the next but one
 	Device      any         `json:"device"`
 	DeviceType  any         `json:"device_type"`
 	Duration    json.Number `json:"duration"`
+	AuthTime    json.Number `json:"auth_duration"`
 	MaxSessions json.Number `json:"max_sessions"`
+	Unique      any         `json:"unique"`
 	Message     string      `json:"message"`
 	MultiStream bool        `json:"multi_stream"`
 }
@@ -139,25 +142,34 @@ func (a *answer) readBody(h http.Header, body []byte) error {
 		return fmt.Errorf("its answer is not the JSON it should be: %w", err)
 	}
 	a.message, a.shared = clean(j.Message, maxMessage), j.MultiStream
-	a.keep, _ = seconds(j.Duration.String())
+	a.keep, _ = seconds(cmp.Or(j.Duration, j.AuthTime).String())
 	a.maxSessions = sessions(j.MaxSessions.String())
+	if unique(fmt.Sprint(j.Unique)) {
+		a.maxSessions = 1
+	}
 	for _, f := range []struct {
 		to   *string
 		from any
-	}{{&a.user, j.User}, {&a.device, j.Device}, {&a.deviceType, j.DeviceType}} {
+	}{{&a.user, j.UserID}, {&a.user, j.User}, {&a.device, j.Device}, {&a.deviceType, j.DeviceType}} {
 		s, ok := name(f.from)
 		if !ok {
 			return fmt.Errorf("its answer holds a name that is no text of at most %d printable bytes", maxText)
 		}
-		*f.to = s
+		if s != "" {
+			*f.to = s
+		}
 	}
 	return nil
 }
 
 // readHeader takes what the headers say, which goes before the body.
 func (a *answer) readHeader(h http.Header) error {
-	if d, ok := seconds(h.Get("X-AuthDuration")); ok {
-		a.keep = d
+	if text := h.Get("X-AuthDuration"); text != "" {
+		if d, ok := seconds(text); ok {
+			a.keep = d
+		} else if strings.Trim(text, " 0.") != "" { // of no time at all nothing is kept
+			a.garbled = garbledHeader("X-AuthDuration", text)
+		}
 	}
 	if user := h.Get("X-UserId"); user != "" {
 		if !plain(user) {
@@ -168,10 +180,15 @@ func (a *answer) readHeader(h http.Header) error {
 	if n := sessions(h.Get("X-Max-Sessions")); n > 0 {
 		a.maxSessions = n
 	}
-	if u := strings.TrimSpace(h.Get("X-Unique")); u == "1" || strings.EqualFold(u, "true") {
+	if unique(h.Get("X-Unique")) {
 		a.maxSessions = 1
 	}
 	return nil
+}
+
+func unique(s string) bool {
+	s = strings.TrimSpace(s)
+	return s == "1" || strings.EqualFold(s, "true")
 }
 
 // freshness is how long an answer may serve others where it names no duration.

@@ -79,13 +79,28 @@ func (t *tokens) check(ctx context.Context, raw string) (Identity, *claims, erro
 	case err != nil && t.blind():
 		return Identity{}, nil, invalid("tokens cannot be checked at the moment", fmt.Errorf("auth.jwt.jwks has not been fetched yet: %w", err))
 	case err != nil:
-		return Identity{}, nil, invalid("the token is not valid", err)
+		return Identity{}, nil, malformed(err)
 	}
 	id, err := t.identity(c)
 	if err != nil {
-		return Identity{}, nil, invalid("the token is not valid", err)
+		return Identity{}, nil, malformed(err)
 	}
 	return id, c, nil
+}
+
+// claimError is what is wrong with a claim of a token whose signature fits: whoever made it may know.
+type claimError string
+
+func (e claimError) Error() string { return string(e) }
+
+func badClaim(format string, a ...any) error { return claimError(fmt.Sprintf(format, a...)) }
+
+// malformed refuses a token, and says no more than that unless it is signed.
+func malformed(err error) error {
+	if c := claimError(""); errors.As(err, &c) {
+		return invalid("the token is not valid: "+string(c), err)
+	}
+	return invalid("the token is not valid", err)
 }
 
 // blind reports whether keys are still to come.
@@ -127,9 +142,12 @@ func (t *tokens) identity(c *claims) (id Identity, err error) {
 		v, _ := c.get(f.name)
 		s, ok := name(v)
 		if !ok {
-			return Identity{}, fmt.Errorf("its claim %s is no text of at most %d printable bytes, and no whole number", f.name, maxText)
+			return Identity{}, badClaim("its claim %s is no text of at most %d printable bytes, and no whole number", f.name, maxText)
 		}
 		*f.to = s
+	}
+	if t.claims.NeedsUser && id.User == "" { // nobody's sessions would be counted under no limit
+		return Identity{}, badClaim("it has no claim %s, which must name its user", t.claims.User)
 	}
 	id.Shared = c.MapClaims["multi_stream"] == true
 	if exp, err := c.GetExpirationTime(); err == nil && exp != nil {
@@ -157,7 +175,7 @@ func (t *tokens) allows(c *claims, group string) (bool, error) {
 		for _, one := range v {
 			p, ok := one.(string)
 			if !ok {
-				return false, fmt.Errorf("its claim %s holds what is no text", t.claims.Streams)
+				return false, badClaim("its claim %s holds what is no text", t.claims.Streams)
 			}
 			if match(p, group) {
 				return true, nil
@@ -165,7 +183,7 @@ func (t *tokens) allows(c *claims, group string) (bool, error) {
 		}
 		return false, nil
 	}
-	return false, fmt.Errorf("its claim %s is neither a text nor a list", t.claims.Streams)
+	return false, badClaim("its claim %s is neither a text nor a list", t.claims.Streams)
 }
 
 // claims are what a token says.
@@ -192,7 +210,7 @@ func (c *claims) Validate() error {
 		n, ok := v.(json.Number)
 		f, err := n.Float64()
 		if !ok || err != nil || f < 0 || f > maxExpires {
-			return fmt.Errorf("its claim %s is no time in Unix seconds", name)
+			return badClaim("its claim %s is no time in Unix seconds", name)
 		}
 	}
 	return nil

@@ -257,3 +257,30 @@ func TestNobodyIsAsked(t *testing.T) {
 	}
 	a.Removed(Removal{SessionID: "s"})
 }
+
+// TestNeedsUser: where users are counted a token that names none is nobody's, and is told which claim it lacks.
+func TestNeedsUser(t *testing.T) {
+	a := newAuth(t, Options{JWT: &JWT{Secret: secret, User: "realm.user", NeedsUser: true}})
+	for _, test := range []struct {
+		claims jwt.MapClaims
+		user   string
+	}{
+		{jwt.MapClaims{"realm": jwt.MapClaims{"user": "ann"}}, "ann"},
+		{jwt.MapClaims{"realm": jwt.MapClaims{"user": 7}}, "7"},
+		{jwt.MapClaims{"realm": jwt.MapClaims{"user": ""}}, ""},
+		{jwt.MapClaims{"realm": jwt.MapClaims{"user": nil}}, ""},
+		{jwt.MapClaims{"sub": "ann"}, ""},
+		{jwt.MapClaims{}, ""},
+	} {
+		id, err := a.Admit(t.Context(), request(hs(t, test.claims)))
+		if test.user != "" {
+			if err != nil || id.User != test.user {
+				t.Errorf("%v: %+v, %v", test.claims, id, err)
+			}
+			continue
+		}
+		if no, _ := err.(*Refusal); no == nil || no.Code != TokenInvalid || no.Detail != "the token is not valid: it has no claim realm.user, which must name its user" {
+			t.Errorf("%v: %+v, %v", test.claims, id, err)
+		}
+	}
+}

@@ -23,7 +23,7 @@ const (
 	keysLongest  = time.Hour
 	keysSoonest  = 10 * time.Second
 	keysTimeout  = 5 * time.Second
-	keysPatience = 3 * time.Second // that a listener waits for it
+	keysPatience = 3 * time.Second // that listeners wait for it
 	backoffFirst = time.Second
 	backoffLast  = time.Minute
 )
@@ -31,6 +31,7 @@ const (
 // keyURL is a key set that is fetched. A failure leaves the keys that are there.
 type keyURL struct {
 	url     *url.URL
+	agent   string // by which it knows the edge; empty: by the client's own
 	client  *http.Client
 	log     *slog.Logger
 	metrics *Metrics
@@ -70,13 +71,16 @@ func (k *keyURL) fresh(ctx context.Context) bool {
 		k.mu.Unlock()
 		return false
 	}
-	done := k.done
+	done, wait := k.done, keysPatience
+	if k.busy { // for whoever asks in turn it is one patience
+		wait -= time.Since(k.began)
+	}
 	k.mu.Unlock()
 	select {
 	case k.ask <- struct{}{}:
 	default:
 	}
-	patience := time.NewTimer(keysPatience)
+	patience := time.NewTimer(wait)
 	defer patience.Stop()
 	select {
 	case <-done:
@@ -162,6 +166,9 @@ func (k *keyURL) fetch(ctx context.Context) ([]key, time.Duration, error) {
 		return nil, 0, err
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
+	if k.agent != "" {
+		req.Header.Set("User-Agent", k.agent)
+	}
 	resp, err := k.client.Do(req)
 	if err != nil {
 		return nil, 0, withoutURL(err)

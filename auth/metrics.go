@@ -13,6 +13,7 @@ type Metrics struct {
 	delivered prometheus.Counter
 	retried   prometheus.Counter
 	lost      prometheus.Counter
+	unkept    prometheus.Counter
 }
 
 // Methods, as label values.
@@ -48,6 +49,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		delivered: counter("earshot_auth_removals_delivered_total", "Sessions that were over of which the backend was told."),
 		retried:   counter("earshot_auth_removals_retried_total", "Attempts to tell the backend that failed and will be made again."),
 		lost:      counter("earshot_auth_removals_lost_total", "Removals that could not be kept, or were not delivered within seven days."),
+		unkept:    counter("earshot_auth_tickets_unkept_total", "Sessions that began while the store took nothing: a kill would leave their removals out."),
 	}
 	reg.MustRegister(m.asked, m.waiting)
 	return m
@@ -108,5 +110,11 @@ func (m *Metrics) told(delivered bool) {
 func (m *Metrics) lose(n int) {
 	if m != nil {
 		m.lost.Add(float64(n))
+	}
+}
+
+func (m *Metrics) notKept() {
+	if m != nil {
+		m.unkept.Inc()
 	}
 }

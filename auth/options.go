@@ -17,7 +17,9 @@ type Options struct {
 	JWT       *JWT
 	SignedURL *SignedURL
 	Callback  *Callback
-	Removals  Removals // where removals are kept; nil: in memory, and gone with the process
+	Removals  Removals      // where removals are kept; nil: in memory, and gone with the process
+	Idle      time.Duration // how long what a killed process left of them waits for its sessions
+	UserAgent string        // by which backends and key servers know the edge
 	Log       *slog.Logger
 	Metrics   *Metrics
 }
@@ -31,6 +33,7 @@ type JWT struct {
 	User, Device, DeviceType, Streams string        // empty: sub, device, device_type, streams
 	Param                             string        // query parameter; empty: token
 	Leeway                            time.Duration // between clocks; 0: 30 s
+	NeedsUser                         bool          // a token that names no user is refused
 }
 
 // SignedURL verifies URLs that [Sign] signed with Key.
@@ -77,6 +80,9 @@ func New(opt Options) (*Auth, error) {
 		if err != nil {
 			return nil, err
 		}
+		if t.keys.remote != nil {
+			t.keys.remote.agent = opt.UserAgent
+		}
 		a.tokens = t
 	}
 	if opt.JWT != nil || opt.Callback != nil {
@@ -99,7 +105,8 @@ func New(opt Options) (*Auth, error) {
 			return nil, err
 		}
 		a.removals = newRemovals(opt.Removals, b.tell, opt.Log, opt.Metrics)
-		b.abandoned = a.removals.add
+		a.removals.idle = opt.Idle
+		b.abandoned, b.agent = a.removals.add, opt.UserAgent
 		a.backend = b
 	}
 	return a, nil
@@ -143,6 +150,15 @@ func (a *Auth) Required() bool { return a.tokens != nil || a.urls != nil || a.ba
 
 // Asked reports whether there is a callback, which wants to be told of sessions that are over.
 func (a *Auth) Asked() bool { return a.backend != nil }
+
+// Challenge is what a listener who shows nothing is asked for (WWW-Authenticate). Where only a backend of Icecast's dialect is asked, it knows users and passwords, and
+// most players send those to nobody who has not asked.
+func (a *Auth) Challenge() string {
+	if a.tokens == nil && a.urls == nil && a.backend != nil && a.backend.dialect.counts() {
+		return `Basic realm="earshot", charset="UTF-8"`
+	}
+	return `Bearer realm="earshot"`
+}
 
 // Params are the query parameters that are ours, and go neither upstream nor into cache keys.
 func (a *Auth) Params() []string { return slices.Clone(a.params) }

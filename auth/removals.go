@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxRemovals   = 65_536 // in memory, until the store has taken them
+	maxRemovals   = 65_536 // in memory, until the store has taken them; and as many of sessions that have begun
 	removalBatch  = 500
 	removalsAtOne = 8 // deliveries at a time
 	removalsDue   = 64
@@ -22,42 +22,68 @@ const (
 )
 
 // removals takes the sessions that are over, keeps them in the store, and tells the backend. Who was told is known to the store only: a
-// removal may be told twice, and is never left out.
+// removal may be told twice, and is never left out. So that a killed process leaves none out, those of sessions that go on are in the store, too
+// (tickets.go).
 type removals struct {
 	store   Removals
 	tell    func(context.Context, *Removal) error
+	idle    time.Duration // how long what an earlier process left waits for its session
 	log     *slog.Logger
 	metrics *Metrics
 	added   chan struct{} // there is something to keep
+	opened  chan struct{} // there is something to keep soon
 	kept    chan struct{} // there is something to tell
 
-	storing sync.Mutex // one at a time writes the queue
+	storing sync.Mutex // one at a time writes what waits in memory
 
-	mu     sync.Mutex
-	queue  []Removal
-	lost   int // since that was logged
-	logged time.Time
+	mu      sync.Mutex
+	queue   []Removal          // that are over
+	open    map[int64]*Removal // that are not, and not in the store yet. Nobody changes what it points to
+	last    int64              // the ID given last
+	held    map[place][]*held
+	waiting []*held // that an earlier process left, in order of ID, until it is looked whether their sessions came back
+	most    int     // of those in memory
+	room    int     // for what is open and not in the store
+	rest    int64   // those beyond this ID were left, too, and not taken into memory; 0: there are none
+	born    int64   // what was left has lower IDs
+	lost    int     // since that was logged
+	logged  time.Time
 }
 
 func newRemovals(store Removals, tell func(context.Context, *Removal) error, log *slog.Logger, metrics *Metrics) *removals {
 	if store == nil {
 		store = &inMemory{}
 	}
-	return &removals{store: store, tell: tell, log: log, metrics: metrics, added: make(chan struct{}, 1), kept: make(chan struct{}, 1)}
+	return &removals{store: store, tell: tell, log: log, metrics: metrics, added: make(chan struct{}, 1), opened: make(chan struct{}, 1),
+		kept: make(chan struct{}, 1), open: make(map[int64]*Removal), held: make(map[place][]*held), most: maxHeld, room: maxRemovals}
+}
+
+// own has a removal keep nothing alive of what it was made of, which may be part of a request's head.
+func (m *Removal) own() {
+	for s, most := range map[*string]int{&m.SessionID: maxText, &m.Group: maxPath, &m.Kind: maxText, &m.Path: maxPath, &m.Host: maxText,
+		&m.User: maxText, &m.Ticket: MaxTicket, &m.Address: maxText, &m.Agent: maxAgent} {
+		*s = strings.Clone(clip(*s, most))
+	}
+}
+
+// number is the ID of another removal: higher than all before, those of earlier processes too as long as the clock is not put back. The caller holds r.mu.
+func (r *removals) number() int64 {
+	r.last = max(r.last+1, time.Now().UnixNano())
+	return r.last
 }
 
 // add takes a removal, and waits for nobody.
 func (r *removals) add(one Removal) {
-	// What it was made of may be part of a request's head, which is not to be kept alive.
-	for s, most := range map[*string]int{&one.SessionID: maxText, &one.Group: maxPath, &one.Kind: maxText, &one.Path: maxPath, &one.Host: maxText,
-		&one.User: maxText, &one.Ticket: MaxTicket, &one.Address: maxText, &one.Agent: maxAgent} {
-		*s = strings.Clone(clip(*s, most))
-	}
+	one.own()
 	if one.At.IsZero() {
 		one.At = time.Now()
 	}
-	one.Next = time.Now()
+	one.Next, one.Open = time.Now(), false
 	r.mu.Lock()
+	if one.ID == 0 {
+		one.ID = r.number()
+	}
+	delete(r.open, one.ID)
 	full := len(r.queue) >= maxRemovals
 	if !full {
 		r.queue = append(r.queue, one)
@@ -95,6 +121,7 @@ func (r *removals) run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() { r.keep(ctx) })
 	all.Go(func() { r.deliver(ctx) })
+	all.Go(func() { r.settle(ctx) })
 	all.Wait()
 	last, cancel := context.WithTimeout(context.Background(), storeTimeout)
 	defer cancel()
@@ -105,17 +132,25 @@ func (r *removals) run(ctx context.Context) {
 
 // keep puts what is added into the store.
 func (r *removals) keep(ctx context.Context) {
+	var soon <-chan time.Time // what was opened is stored then, with what others open meanwhile
 	for failures := 0; ; {
-		wait := r.added
+		added, opened, due := r.added, r.opened, soon
 		if failures > 0 {
-			wait = nil
+			added, opened, due = nil, nil, nil
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-wait:
+		case <-opened:
+			if soon == nil {
+				soon = time.After(openLag)
+			}
+			continue
+		case <-added:
+		case <-due:
 		case <-after(failures):
 		}
+		soon = nil
 		err := r.flush(ctx)
 		switch {
 		case err == nil:
@@ -136,14 +171,12 @@ func after(failures int) <-chan time.Time {
 	return time.After(backoff(failures-1, backoffFirst, backoffLast))
 }
 
-// flush puts the queue into the store.
+// flush puts into the store what waits in memory.
 func (r *removals) flush(ctx context.Context) error {
 	r.storing.Lock()
 	defer r.storing.Unlock()
 	for {
-		r.mu.Lock()
-		batch := append([]Removal(nil), r.queue[:min(len(r.queue), removalBatch)]...)
-		r.mu.Unlock()
+		batch, open := r.batch()
 		if len(batch) == 0 {
 			return nil
 		}
@@ -153,12 +186,35 @@ func (r *removals) flush(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.mu.Lock()
-		if r.queue = r.queue[len(batch):]; len(r.queue) == 0 {
-			r.queue = nil
+		r.stored(len(batch)-len(open), open)
+	}
+}
+
+// batch is what is stored next: what is over, and then what is open, if there is room. A session that ends while it is written is stored after.
+func (r *removals) batch() (all []Removal, open []*Removal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all = append(all, r.queue[:min(len(r.queue), removalBatch)]...)
+	for _, m := range r.open {
+		if len(all) == removalBatch {
+			break
 		}
-		r.metrics.setWaiting(len(r.queue))
-		r.mu.Unlock()
+		all, open = append(all, *m), append(open, m)
+	}
+	return all, open
+}
+
+func (r *removals) stored(over int, open []*Removal) {
+	r.mu.Lock()
+	if r.queue = r.queue[over:]; len(r.queue) == 0 {
+		r.queue = nil
+	}
+	for _, m := range open {
+		delete(r.open, m.ID)
+	}
+	r.metrics.setWaiting(len(r.queue))
+	r.mu.Unlock()
+	if over > 0 {
 		poke(r.kept)
 	}
 }

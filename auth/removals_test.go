@@ -105,7 +105,7 @@ func TestStoreFails(t *testing.T) {
 	for i := range maxRemovals + 10 {
 		a.Removed(Removal{SessionID: fmt.Sprint(i)})
 	}
-	if d := time.Since(began); d > 5*time.Second {
+	if d := time.Since(began); d > time.Minute { // had each waited for the store, it would be hours
 		t.Errorf("it took %v", d)
 	}
 	if lost, waiting := count(t, reg, "earshot_auth_removals_lost_total"), count(t, reg, "earshot_auth_removals_waiting"); lost != 10 || waiting != maxRemovals {
@@ -188,7 +188,11 @@ func TestOneBadRemoval(t *testing.T) {
 
 func TestInMemoryIsBounded(t *testing.T) {
 	s := &inMemory{}
-	must(t, s.AddRemovals(t.Context(), make([]Removal, maxRemovals)))
+	all := make([]Removal, maxRemovals)
+	for i := range all {
+		all[i].ID = int64(i + 1)
+	}
+	must(t, s.AddRemovals(t.Context(), all))
 	if err := s.AddRemovals(t.Context(), make([]Removal, 1)); !errors.Is(err, errFull) {
 		t.Error(err)
 	}

@@ -19,7 +19,8 @@ const (
 	MaxValues = 1_000   // of a field
 	MaxSum    = 200_000 // of the fields of all rules together
 	MaxText   = 1024    // bytes
-	maxName   = 64      // bytes of a value of an audience, characters of an id
+	maxName   = 64      // bytes of an id, or of a value of an audience
+	maxKey    = 128     // bytes of a pattern of keys
 )
 
 // Check says what is wrong with the rule, wrapping [ErrRule].
@@ -59,9 +60,9 @@ func (r *Rule) check() error {
 
 func checkID(id string) error {
 	switch {
-	case id == "" || utf8.RuneCountInString(id) > maxName || !printable(id):
-		return fmt.Errorf("id: %s: write 1 to %d printable characters", quote(id), maxName)
-	case id != strings.TrimSpace(id) || id == "." || id == "..":
+	case id == "" || len(id) > maxName || !word(id):
+		return fmt.Errorf("id: %s: write 1 to %d bytes of printable text without spaces, such as derby-2026", quote(id), maxName)
+	case id == "." || id == "..":
 		return fmt.Errorf("id: %s cannot stand in a URL: write a name such as derby-2026", quote(id))
 	}
 	return nil
@@ -119,8 +120,8 @@ func checkValues[T any](name string, values []T, check func(T) error) error {
 }
 
 func checkPattern(s string) error {
-	if s == "" || len(s) > MaxText || !printable(s) {
-		return fmt.Errorf("%s: write the key of a group or stream, 1 to %d bytes, * for any run of bytes", quote(s), MaxText)
+	if s == "" || len(s) > maxKey || !word(s) {
+		return fmt.Errorf("%s: write the key of a group or stream, 1 to %d bytes without spaces, * for any run of bytes", quote(s), maxKey)
 	}
 	return nil
 }
@@ -155,14 +156,15 @@ func checkMetro(s string) error {
 
 func checkPostal(s string) error {
 	body := strings.TrimSuffix(s, "*")
-	if s == "" || len(s) > 32 || body != strings.TrimSpace(body) || !only(body, func(c byte) bool { return alphanumeric(c) || c == ' ' || c == '-' }) {
+	inside := func(c byte) bool { return alphanumeric(c) || c == ' ' || c == '-' }
+	if s == "" || len(body) > 31 || !only(body, inside) || body != strings.Trim(body, " -") {
 		return fmt.Errorf("%s: write a postal code, such as 90210, or its beginning and *, such as SW1*", quote(s))
 	}
 	return nil
 }
 
 func checkDevice(s string) error {
-	if s == "" || len(s) > maxName || !printable(s) {
+	if s == "" || len(s) > maxName || !printable(s) || s != strings.TrimSpace(s) {
 		return fmt.Errorf("%s: write a device type of 1 to %d printable bytes, such as stb", quote(s), maxName)
 	}
 	return nil
@@ -190,6 +192,9 @@ func (r *Rule) sum() int {
 func printable(s string) bool {
 	return utf8.ValidString(s) && strings.IndexFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) < 0
 }
+
+// word is printable text without spaces.
+func word(s string) bool { return printable(s) && !strings.Contains(s, " ") }
 
 func only(s string, is func(byte) bool) bool {
 	for i := range len(s) {

@@ -26,6 +26,7 @@ type JWT struct {
 	User, Device, DeviceType, Streams string
 	Param                             string
 	Leeway                            time.Duration // between the clocks of who signs and who checks
+	UserSet                           bool          // User was written, and is no default
 }
 
 // SignedURL verifies URLs that were signed with Key, of at least 16 bytes. Param is never the one of tokens.
@@ -88,6 +89,7 @@ func jwtKeys(jwt **JWT) into {
 			field{"param", checked(&j.Param, badParam)},
 			field{"leeway", duration(&j.Leeway, time.Millisecond)},
 		)(v)
+		j.UserSet = v.sets("user")
 		if v.node.Kind == yaml.MappingNode && !v.sets("secret") && !v.sets("keys") && !v.sets("jwks") {
 			v.problem("has nothing to check tokens with; write secret, keys or jwks")
 		}

@@ -19,7 +19,7 @@ func TestGuards(t *testing.T) {
 	want.Auth = &Auth{
 		Tokens: map[string]string{"app": "hunter2hunter2hunter2", "other-app": "t0ken-t0ken-t0ken-t0ken"},
 		JWT: &JWT{Secret: "t0ken-t0kent0ken-t0ken", Keys: "testdata/ca.pem", JWKS: "testdata/jwks.json",
-			User: "realm.user", Device: "d", DeviceType: "t", Streams: "s", Param: "jwt", Leeway: 5 * time.Second},
+			User: "realm.user", Device: "d", DeviceType: "t", Streams: "s", Param: "jwt", Leeway: 5 * time.Second, UserSet: true},
 		SignedURL:     &SignedURL{Key: "hunter2hunter2hunter2", Param: "token"},
 		Callback:      &Callback{URL: "https://u:hunter2@backend:8443/ask?key=hunter2", Style: "icecast", Timeout: time.Millisecond, OnError: "deny"},
 		EnforceExpiry: true,
@@ -79,10 +79,13 @@ func TestParams(t *testing.T) {
 
 func TestLiveURLs(t *testing.T) {
 	good := []string{"", "redis://redis", "redis://redis:6379", "redis://redis/", "rediss://u:p%2F@[::1]:7000/15", "redis://a,b:2,[::1]:3",
-		"redis://:a@b@c/0", "redis://a?cluster=1", "redis://a/3?cluster=false"}
+		"redis://:a@b@c/0", "redis://a?cluster=1", "redis://a/3?cluster=false",
+		"rediss://a?ca=testdata/ca.pem", "rediss://a,b?cluster=true&ca=testdata/ca.pem"}
 	bad := []string{"redis://", "redis:///0", "redis://:6379", "redis://h/x", "redis://h/1/2", "redis://h h", "redis://h:%zz", "http://redis", "redis",
 		"r", "//", "redis:", "redis://@", "redis://?", "redis://u:p@/1", "unix:///run/redis", "redis://a,b/1", "redis://a/1?cluster=true",
-		"redis://a?db=1", "redis://a?cluster=so", "redis://a:0", "redis://a,,b", "redis://a,", "redis://a/-1", "redis://a#b"}
+		"redis://user@a", "redis://user:@a", "redis://a?db=1", "redis://a?ca=testdata/ca.pem", "rediss://a?ca=", "rediss://a?ca=testdata/none.pem", "rediss://a?ca=testdata/jwks.json",
+		"rediss://a?ca=testdata", "rediss://a?ca=testdata/ca.pem&ca=testdata/ca.pem", "rediss://a?cert=testdata/ca.pem", "rediss://a?key=testdata/ca.pem",
+		"rediss://a?cert=testdata/ca.pem&key=testdata/ca.pem", "redis://a?cluster=so", "redis://a:0", "redis://a,,b", "redis://a,", "redis://a/-1", "redis://a#b"}
 	for _, url := range append(good, bad...) {
 		text := "streams: [{stream: a, path: /a, icy: 'http://icecast/a'}]\nsecrets: [{id: a, key: 0123456789abcdef}]\nlive: '" + url + "'"
 		if _, err := Parse("a.yaml", []byte(text), nil); (err == nil) != slices.Contains(good, url) {

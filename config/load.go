@@ -49,6 +49,7 @@ func Parse(name string, text []byte, env func(string) (string, bool)) (*Config, 
 	d.capabilities()
 	notices := d.overlaps(c.Streams)
 	notices = append(notices, d.checkOrigins(&c)...)
+	notices = append(notices, d.nobodysKeys(&c)...)
 	if len(d.problems) > 0 {
 		d.problems.sort()
 		return nil, d.problems

@@ -102,12 +102,22 @@ func (g *Gate) Admit(ctx context.Context, r *Request) Verdict {
 	if !fresh {
 		return g.goOn(ctx, s, r)
 	}
+	if r.App != nil {
+		ctx = context.WithValue(ctx, serviceKey{}, r.App.Service)
+	}
 	s.Lease.Mu.Lock()
 	if reason, over := g.endings.get(s.Key, now); over && s.Lease.Over == "" { // since he was looked at
 		s.Lease.Over = reason
 	}
-	v := g.settle(ctx, s, asked{starts: r.Grant == nil && !known, adopt: r.App != nil, first: true, terminate: r.Terminate}, now)
+	v := g.settle(ctx, s, asked{starts: r.Grant == nil && !known, adopt: r.App != nil, first: true, ofUser: r.ofUser(), terminate: r.Terminate}, now)
+	if v.Action == Allow {
+		g.begun(s)
+	}
 	s.Lease.Mu.Unlock()
+	if v.Code == anothers {
+		g.table.Drop(s)
+		return g.apart(ctx, r)
+	}
 	if v.Action != Allow {
 		g.table.Drop(s)
 		return v
@@ -116,13 +126,43 @@ func (g *Gate) Admit(ctx context.Context, r *Request) Verdict {
 	return v
 }
 
+// serviceKey is where what an app calls what it plays is kept on the way to its session's first seat.
+type serviceKey struct{}
+
+// service is what an app calls what it plays, where the seat that a session asks for would not have it: its id has moved on from another group's, or back. The caller
+// holds the lease's lock.
+func (g *Gate) service(ctx context.Context, s *session.Session) string {
+	if name, ok := ctx.Value(serviceKey{}).(string); ok {
+		return name
+	}
+	if !s.App || s.Lease.Seated || s.Lease.Lost.IsZero() {
+		return ""
+	}
+	seat, _ := g.AppSeat(ctx, s.Key.ID)
+	return seat.Service
+}
+
 // goOn is for one whose session has begun since he was looked at. If it is another user's, who has chosen the same id, he has his own.
 func (g *Gate) goOn(ctx context.Context, s *session.Session, r *Request) Verdict {
-	if r.Identity != (auth.Identity{}) && r.Grant == nil && r.App == nil && r.Identity.User != s.Listener().UserID {
-		r.Key.ID = session.NewID()
-		return g.Admit(ctx, r)
+	if r.ofUser() && r.Identity.User != s.Listener().UserID {
+		return g.apart(ctx, r)
 	}
-	return g.Renew(ctx, s, r.visit())
+	v := g.Renew(ctx, s, r.visit())
+	if v.Action == Allow {
+		g.also(v.Session, r)
+	}
+	return v
+}
+
+// ofUser tells whether he has shown who he is, and nothing that proves that the session is his: an id that he chose is no authority.
+func (r *Request) ofUser() bool {
+	return r.Identity != (auth.Identity{}) && r.Grant == nil && r.App == nil
+}
+
+// apart lets him begin a session that is surely his own.
+func (g *Gate) apart(ctx context.Context, r *Request) Verdict {
+	r.Key.ID = session.NewID()
+	return g.Admit(ctx, r)
 }
 
 func (r *Request) visit() Visit {
@@ -160,17 +200,21 @@ func (g *Gate) Guarded() bool { return g.opt.Auth != nil && g.opt.Auth.Required(
 // Caller is a listener who asks to begin a session, with what he shows of himself.
 type Caller = auth.Request
 
-// Authorise asks who a listener is. The refusal says why he may not listen.
-func (g *Gate) Authorise(ctx context.Context, r *Caller) (auth.Identity, Verdict) {
-	if !g.Guarded() {
-		return auth.Identity{}, Verdict{Action: Allow}
+// Authorise asks who a listener is. One who begins a session knocks, when what he shows has been found good: what others show at his address, and is not, does
+// not use up his share. The refusal says why he may not listen.
+func (g *Gate) Authorise(ctx context.Context, r *Caller, begins bool) (id auth.Identity, v Verdict) {
+	if g.Guarded() {
+		if id, v = g.prove(ctx, r); v.Action != Allow {
+			return id, v
+		}
+		if g.opt.Auth.Asked() {
+			return g.askBackend(ctx, r, id, begins)
+		}
 	}
-	r.StreamClients, r.TotalClients = g.table.InGroup(r.Group), g.table.Len()
-	id, err := g.opt.Auth.Admit(ctx, r)
-	if err == nil {
-		return id, Verdict{Action: Allow}
+	if begins {
+		return id, g.Knock(r.Address)
 	}
-	return id, g.refuse(g.unauthorised(err))
+	return id, Verdict{Action: Allow}
 }
 
 func (g *Gate) unauthorised(err error) Verdict {

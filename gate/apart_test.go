@@ -1,12 +1,14 @@
 package gate
 
 import (
+	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"earshot/session"
+	"earshot/session/sessiontest"
 )
 
 // follow has p play on with another's id and grant, as one who was sent the other's URL.
@@ -168,6 +170,56 @@ func TestZapConnections(t *testing.T) {
 		time.Sleep(time.Second)
 		_, v = other.connect("four")
 		r.want(v, "")
+	})
+}
+
+// eager is a table at which somebody else asks for a seat before and after each call.
+type eager struct {
+	session.Live
+	ask func()
+}
+
+func (e *eager) Claim(ctx context.Context, c *session.Claim) (session.Answer, error) {
+	e.ask()
+	defer e.ask()
+	return e.Live.Claim(ctx, c)
+}
+
+func (e *eager) Release(ctx context.Context, edge string, keys ...session.Key) error {
+	e.ask()
+	defer e.ask()
+	return e.Live.Release(ctx, edge, keys...)
+}
+
+// TestNoThird: while a newcomer gives a seat back to the one whom he had taken for gone, no third gets it.
+func TestNoThird(t *testing.T) {
+	live := &eager{Live: sessiontest.NewModel(time.Now), ask: func() {}}
+	door(t, Options{Limits: perUser(1), Live: live}, func(r *rig) {
+		radio := r.player("ann", "", home, "Radio")
+		first, v := radio.connect("one")
+		r.want(v, "")
+		flow(5*time.Second, first)
+		asked, got := 0, 0
+		live.ask = func() {
+			asked++
+			a, err := live.Live.Claim(t.Context(), &session.Claim{TTL: time.Minute, Policy: session.Reject, Seat: session.Seat{
+				Key: session.Key{ID: session.NewID(), Group: "one"}, Kind: session.ICY, UserID: "ann", Uses: []session.Use{{Name: "user=ann", Max: 1}}}})
+			if err != nil || a.Outcome == session.Held {
+				got++
+			}
+		}
+		second := r.player("ann", "", home, "Radio")
+		done := make(chan Verdict, 1)
+		go func() { _, v := second.connect("two"); done <- v }()
+		flow(5*time.Second, first)
+		r.want(<-done, TooManySessions)
+		if asked < 4 || got > 0 {
+			t.Errorf("a third asked %d times, and got a seat %d times", asked, got)
+		}
+		flow(2*time.Minute, first)
+		if code := first.cut.Load(); code != nil {
+			t.Errorf("who listened on was cut: %v", *code)
+		}
 	})
 }
 

@@ -1,12 +1,14 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"earshot/session"
@@ -18,11 +20,28 @@ type App struct {
 	User string // whose sessions he may see and change; empty: everybody's
 }
 
-// App finds out who calls, by the bearer token he sends. The error is a [*Refusal] with TokenRequired or TokenInvalid.
-func (g *Gate) App(ctx context.Context, bearer string) (App, error) {
-	if bearer == "" {
-		return App{}, &Refusal{Verdict{Code: TokenRequired, Detail: "send a token: Authorization: Bearer <token>"}}
+// maxBearer bounds a token, in bytes.
+const maxBearer = 8 << 10
+
+// App finds out who calls, by the Authorization that he sends from an address. The error is a [*Refusal] with TokenRequired or TokenInvalid; beyond the
+// address's share of those with RateLimited. A token that holds is never refused.
+func (g *Gate) App(ctx context.Context, authorization string, address netip.Addr) (App, error) {
+	scheme, bearer, _ := strings.Cut(authorization, " ")
+	bearer = strings.Trim(bearer, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return App{}, &Refusal{g.stranger(address, Verdict{Code: TokenRequired, Detail: "send a token: Authorization: Bearer <token>"})}
 	}
+	if bearer != "" && len(bearer) <= maxBearer {
+		if app, err := g.holder(ctx, bearer, address); err == nil || ctx.Err() != nil {
+			return app, err
+		}
+	}
+	return App{}, &Refusal{g.stranger(address, Verdict{Code: TokenInvalid,
+		Detail: "the bearer token is neither one of auth.tokens nor a user's own that holds"})}
+}
+
+// holder is whose token it is. Apps' own cost next to nothing to compare; users' are verified.
+func (g *Gate) holder(ctx context.Context, bearer string, address netip.Addr) (App, error) {
 	digest := sha256.Sum256([]byte(bearer))
 	name, found := "", 0
 	for n, token := range g.opt.Tokens {
@@ -34,13 +53,22 @@ func (g *Gate) App(ctx context.Context, bearer string) (App, error) {
 	if found == 1 {
 		return App{Name: name}, nil
 	}
-	if g.opt.Auth != nil {
-		if id, err := g.opt.Auth.User(ctx, bearer); err == nil && id.User != "" {
-			return App{User: id.User}, nil
-		}
+	if g.opt.Auth == nil {
+		return App{}, errNobodys
 	}
-	return App{}, &Refusal{Verdict{Code: TokenInvalid, Detail: "the bearer token is neither one of auth.tokens nor a user's own that holds"}}
+	app := App{}
+	err := g.strangers.verify(ctx, address, func() error {
+		id, err := g.opt.Auth.User(ctx, bearer)
+		app.User = id.User
+		return err
+	})
+	if err == nil && app.User == "" {
+		err = errNobodys
+	}
+	return app, err
 }
+
+var errNobodys = errors.New("nobody's token")
 
 // Play is what an app tells of a session.
 type Play struct {
@@ -79,10 +107,9 @@ func (g *Gate) Make(ctx context.Context, p Play) (seat session.Seat, made bool, 
 	g.others(answer)
 	switch answer.Outcome {
 	case session.Held:
-		if answer.Seat.UserID != p.User { // he has made one of that id between the two questions
-			return session.Seat{}, false, ErrNotYours
-		}
 		return answer.Seat, true, nil
+	case session.Another: // he has made one of that id between the two questions
+		return session.Seat{}, false, ErrNotYours
 	case session.Ended:
 		return session.Seat{}, false, g.refusal(Verdict{Code: Ended, Detail: overDetail(answer.Reason)})
 	}
@@ -101,7 +128,7 @@ func (g *Gate) claimOfApp(p *Play, l *session.Listener) *session.Claim {
 	return &session.Claim{
 		Seat: session.Seat{Key: s.Key, API: true, Edge: g.opt.Edge, UserID: p.User, DeviceID: p.DeviceID, DeviceType: p.DeviceType,
 			Address: p.Address, Agent: p.Agent, Service: p.Service, Owner: owner(s), Slot: slot(s), Uses: g.uses(l, "", 0)},
-		TTL: g.opt.APITTL, Policy: g.opt.OnLimit, Silence: mostSilence, Cooldown: g.opt.SeatTTL, Sentence: endedFor,
+		TTL: g.opt.APITTL, Policy: g.opt.OnLimit, OfUser: true, Silence: mostSilence, Cooldown: g.opt.SeatTTL, Sentence: endedFor,
 		Terminate: g.terminated(p.Terminate, p.User),
 	}
 }
@@ -150,12 +177,16 @@ func (g *Gate) keepSeat(ctx context.Context, p Play) (session.Seat, error) {
 	if p.DeviceType != "" && seat.DeviceType != "" && p.DeviceType != seat.DeviceType {
 		return seat, ErrDeviceType
 	}
-	c := &session.Claim{Seat: seat, TTL: g.opt.APITTL, Goes: true}
+	c := &session.Claim{Seat: seat, TTL: g.opt.APITTL, Goes: true, Stay: true}
 	if seat.Kind != "" {
 		c.TTL = g.opt.SeatTTL
 	}
 	if p.Address.IsValid() {
 		c.Seat.Address = p.Address
+		if seat.Kind == "" { // else the edge that plays it knows
+			l := session.Listener{UserID: seat.UserID, DeviceID: seat.DeviceID, DeviceType: seat.DeviceType, Address: p.Address, Agent: cmp.Or(p.Agent, seat.Agent)}
+			c.Stay, c.Seat.Edge, c.Seat.Uses = false, g.opt.Edge, g.uses(&l, "", 0)
+		}
 	}
 	if p.Agent != "" {
 		c.Seat.Agent = p.Agent
@@ -263,7 +294,7 @@ func (g *Gate) Stop(ctx context.Context, user string, id session.ID) error {
 				return err
 			}
 		default:
-			if err := g.live.Release(ctx, seat.Key); err != nil {
+			if err := g.live.Release(ctx, "", seat.Key); err != nil {
 				return fmt.Errorf("release session: %w", err)
 			}
 			g.released(seat.Key)

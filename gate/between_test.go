@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,4 +160,55 @@ func TestRevivedOnce(t *testing.T) {
 	if s, ok := table.Get(old.Key); !ok || s != next {
 		t.Error("the session that goes on was forgotten")
 	}
+}
+
+// far is a live table at the end of a long way.
+type far struct {
+	session.Live
+	mu      sync.Mutex
+	asking  int
+	most    int // calls at once
+	renewed map[session.Key]int
+}
+
+func (f *far) Renew(ctx context.Context, edge string, all []session.Renewal) ([]session.Standing, error) {
+	f.mu.Lock()
+	f.asking++
+	f.most = max(f.most, f.asking)
+	for _, r := range all {
+		f.renewed[r.Key]++
+	}
+	f.mu.Unlock()
+	time.Sleep(50 * time.Millisecond)
+	f.mu.Lock()
+	f.asking--
+	f.mu.Unlock()
+	return f.Live.Renew(ctx, edge, all)
+}
+
+// TestFarTable: the renewals of many seats wait for a far table together, some calls at a time, and each seat is renewed once.
+func TestFarTable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 8 * renewBatch
+		live := &far{Live: session.NewMemory(n), renewed: make(map[session.Key]int)}
+		r := &rig{t, New(Options{Table: session.NewTable(n), Live: live, Many: true, Edge: "edge"}), nil}
+		for i := range n {
+			p := r.player(fmt.Sprint("user", i), "", home, "TV")
+			r.want(p.start("news"), "")
+		}
+		began := time.Now()
+		r.renewAll(t.Context())
+		if took := time.Since(began); took != 8/renewsAtOnce*50*time.Millisecond || live.most != renewsAtOnce {
+			t.Errorf("%v, %d calls at once", took, live.most)
+		}
+		for k, times := range live.renewed {
+			if times != 1 {
+				t.Errorf("%v was renewed %d times", k, times)
+			}
+		}
+		if len(live.renewed) != n {
+			t.Errorf("%d were renewed", len(live.renewed))
+		}
+		synctest.Wait()
+	})
 }

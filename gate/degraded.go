@@ -46,6 +46,6 @@ func (g *Gate) degraded(ctx context.Context, s *session.Session, c *session.Clai
 func (g *Gate) shadowed(c *session.Claim, answer session.Answer) {
 	kept := *c
 	kept.Restore = true
-	_ = g.shadow.Release(context.Background(), slices.Concat(answer.Taken, answer.Ended)...) // memory does not fail
-	_, _ = g.shadow.Claim(context.Background(), &kept)                                       // a full one knows enough
+	_ = g.shadow.Release(context.Background(), "", slices.Concat(answer.Taken, answer.Ended)...) // memory does not fail
+	_, _ = g.shadow.Claim(context.Background(), &kept)                                           // a full one knows enough
 }

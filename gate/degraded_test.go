@@ -41,11 +41,11 @@ func (b *broken) Renew(ctx context.Context, edge string, all []session.Renewal) 
 	return b.Live.Renew(ctx, edge, all)
 }
 
-func (b *broken) Release(ctx context.Context, keys ...session.Key) error {
+func (b *broken) Release(ctx context.Context, edge string, keys ...session.Key) error {
 	if err := b.err(); err != nil {
 		return err
 	}
-	return b.Live.Release(ctx, keys...)
+	return b.Live.Release(ctx, edge, keys...)
 }
 
 func (b *broken) Board(ctx context.Context) ([]session.Note, error) {

@@ -59,12 +59,12 @@ func (s *shared) Renew(ctx context.Context, edge string, all []session.Renewal) 
 	return s.now().Renew(ctx, edge, all)
 }
 
-func (s *shared) Release(ctx context.Context, keys ...session.Key) error {
+func (s *shared) Release(ctx context.Context, edge string, keys ...session.Key) error {
 	time.Sleep(time.Duration(s.releasing.Load()))
 	if s.down.Load() {
 		return session.ErrLive
 	}
-	return s.now().Release(ctx, keys...)
+	return s.now().Release(ctx, edge, keys...)
 }
 
 func (s *shared) End(ctx context.Context, e session.Ending) error { return s.now().End(ctx, e) }
@@ -200,6 +200,75 @@ func TestBackAtOnce(t *testing.T) {
 	})
 }
 
+// TestBackThroughAnotherEdge: a receiver whose connection breaks comes back through another edge before the first has noticed. When that does, the seat is the other's.
+func TestBackThroughAnotherEdge(t *testing.T) {
+	for _, both := range []time.Duration{2 * time.Second, 50 * time.Second} { // before the first renews, and after both have
+		live := newShared()
+		house(t, 2, Options{Limits: perUser(1)}, live, func(t *testing.T, edges []*rig, _ func() *rig) {
+			car := edges[0].player("ann", "car", home, "Radio")
+			first, v := car.connect("kpcc")
+			car.want(v, "")
+			flow(5*time.Second, first)
+			again := car.on(edges[1])
+			v = again.admit(nil, true)
+			again.want(v, "")
+			second := again.listen(v.Session)
+			flow(both, second)
+			first.Leave()
+			synctest.Wait()
+			holds(t, live, car.id)
+			for _, r := range edges {
+				other := r.player("ann", "phone", phone, "Phone")
+				other.want(other.start("kpcc"), TooManySessions)
+			}
+			flow(3*time.Minute, second)
+			if code := second.cut.Load(); code != nil {
+				t.Errorf("the connection was cut: %v", *code)
+			}
+			second.Leave()
+			synctest.Wait()
+			holds(t, live)
+		})
+	}
+}
+
+// TestSameIDTwoUsersApart: of two users who begin with the same id on two edges each has his own session, as on one.
+func TestSameIDTwoUsersApart(t *testing.T) {
+	for _, kind := range []session.Kind{session.HLS, session.ICY} {
+		live := newShared()
+		house(t, 2, Options{Limits: perUser(1)}, live, func(t *testing.T, edges []*rig, _ func() *rig) {
+			ann, bob := edges[0].player("ann", "", home, "vlc"), edges[1].player("bob", "", phone, "Radio")
+			for _, p := range []*player{ann, bob} {
+				p.id, p.group, p.kind = "chosen", "news", kind
+			}
+			ann.want(ann.admit(nil, true), "")
+			v := bob.admit(nil, true)
+			bob.want(v, "")
+			if s := v.Session; s.Key.ID == "chosen" || s.Listener().UserID != "bob" || !v.Fresh {
+				t.Fatalf("bob has %s of %q", s.Key.ID, s.Listener().UserID)
+			}
+			holds(t, live, "chosen", v.Session.Key.ID)
+			if n := edges[1].table.Len(); n != 1 {
+				t.Errorf("%d sessions at bob's edge", n)
+			}
+			usage, err := edges[0].Usage(t.Context(), "", 10)
+			if err != nil || len(usage) != 2 || usage[0].Taken != 1 || usage[1].Taken != 1 {
+				t.Errorf("%+v, %v", usage, err)
+			}
+			for _, user := range []string{"ann", "bob"} {
+				other := edges[1].player(user, "tv", phone, "TV")
+				other.want(other.start("news"), TooManySessions)
+			}
+			there := ann.on(edges[1]) // her own id is hers everywhere
+			v = there.admit(nil, true)
+			there.want(v, "")
+			if v.Session.Key.ID != "chosen" {
+				t.Errorf("ann has %s", v.Session.Key.ID)
+			}
+		})
+	}
+}
+
 // TestReleasedLater: what could not be given back while the table was away is given back when it is there again, unless its session is back.
 func TestReleasedLater(t *testing.T) {
 	live := newShared()
@@ -253,6 +322,7 @@ func TestForgetful(t *testing.T) {
 			flow(4*time.Second, on)
 			tv.want(tv.next(i), "")
 		}
+		flow(time.Second, on) // not at the very moment when the seats are renewed, and he who had one gets it back
 		live.forget()
 		newcomer := edges[0].player("ann", "phone", phone, "Phone")
 		newcomer.want(newcomer.start("news"), "")

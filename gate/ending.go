@@ -106,7 +106,7 @@ func (g *Gate) over(s *session.Session, reason string, until time.Time) {
 	s.Lease.Over, s.Lease.Seated = reason, false
 	s.Lease.Lapse()
 	if g.shadow != nil {
-		_ = g.shadow.Release(context.Background(), s.Key) // memory does not fail
+		_ = g.shadow.Release(context.Background(), "", s.Key) // memory does not fail
 	}
 	g.endings.add(s.Key, reason, until)
 	g.metrics.ended(reason)

@@ -222,7 +222,7 @@ func TestBlackout(t *testing.T) {
 func TestAddedRules(t *testing.T) {
 	kept := new(keeper)
 	all := blackout.Rule{ID: "all", Streams: []string{"*"}, Action: blackout.Deny}
-	mine := blackout.Rule{ID: "mine", Where: blackout.Audience{Network: []netip.Prefix{netip.MustParsePrefix(home + "/32")}}, Action: blackout.Allow}
+	mine := blackout.Rule{ID: "mine", Streams: []string{"*"}, Where: blackout.Audience{Network: []netip.Prefix{netip.MustParsePrefix(home + "/32")}}, Action: blackout.Allow}
 	door(t, Options{Keeper: kept, Rules: []blackout.Rule{{ID: "set", Streams: []string{"never"}, Action: blackout.Deny}}}, func(r *rig) {
 		p, q := r.player("", "", home, "A"), r.player("", "", phone, "A")
 		r.want(p.start("news"), "")
@@ -240,7 +240,8 @@ func TestAddedRules(t *testing.T) {
 		for _, bad := range []struct {
 			rule blackout.Rule
 			err  error
-		}{{all, ErrTaken}, {blackout.Rule{ID: "x", Schedule: "sometimes"}, ErrInvalid}, {blackout.Rule{ID: "y", Where: blackout.Audience{Country: []string{"GB"}}}, ErrInvalid}} {
+		}{{all, ErrTaken}, {blackout.Rule{ID: "x", Streams: all.Streams, Schedule: "sometimes"}, ErrInvalid}, {blackout.Rule{ID: "z", Action: blackout.Deny}, ErrInvalid},
+			{blackout.Rule{ID: "y", Streams: all.Streams, Where: blackout.Audience{Country: []string{"GB"}}}, ErrInvalid}} {
 			if _, err := r.AddRule(r.t.Context(), bad.rule, false); !errors.Is(err, bad.err) {
 				t.Errorf("%+v: %v", bad.rule, err)
 			}
@@ -292,6 +293,60 @@ func TestEvidenceIsKept(t *testing.T) {
 			t.Errorf("%d refusals in %d rows", times, len(kept.rows()))
 		}
 	})
+}
+
+// TestEvidenceOfStrangers: who brings no id is another session each time he asks, and is one listener on record. Sessions that go on have rows of their own.
+func TestEvidenceOfStrangers(t *testing.T) {
+	kept := new(keeper)
+	door(t, Options{Keeper: kept, IP: func(netip.Addr) string { return "" }}, func(r *rig) {
+		if len(r.evidence.queue)+cap(r.evidence.queue) != 0 {
+			t.Error("a gate that refuses nobody keeps room for evidence")
+		}
+		var live []*player
+		for range 3 {
+			p := r.player("", "", home, "A")
+			r.want(p.start("news"), "")
+			live = append(live, p)
+		}
+		if _, err := r.AddRule(r.t.Context(), blackout.Rule{ID: "all", Streams: []string{"*"}, Action: blackout.Deny}, false); err != nil {
+			r.t.Fatal(err)
+		}
+		for range 500 {
+			for _, who := range [][2]string{{home, "A"}, {home, "B"}, {phone, "A"}} {
+				r.want(r.player("", "", who[0], who[1]).start("news"), Blackout)
+			}
+		}
+		for _, p := range live {
+			for i := range 50 {
+				r.want(p.next(i), Blackout)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+	})
+	rows, times := map[string]int{}, map[string]int{}
+	for _, e := range kept.rows() {
+		rows[e.Action]++
+		times[e.Action] += e.Times
+		if e.Times > 1 && e.Times != 480 && e.Times != 29 || e.Times == 480 && e.SessionID != "" || e.Times == 29 && e.SessionID == "" {
+			t.Errorf("%+v", e)
+		}
+	}
+	if times[cut] != 3 || times[refused] != 3*500+3*49 || rows[cut] != 3 || rows[refused] != 6*(evidenceEach+1) {
+		t.Errorf("rows %v for %v", rows, times)
+	}
+}
+
+// TestEvidenceIsBounded: what comes while nothing is written is kept up to a bound, and what is beyond it is counted.
+func TestEvidenceIsBounded(t *testing.T) {
+	var e evidence
+	for i := range evidenceQueue + 1 {
+		if e.add(testimony{}) != (i < evidenceQueue) {
+			t.Fatal(i)
+		}
+	}
+	if n := len(e.take()); n != evidenceQueue || e.take() != nil || !e.add(testimony{}) {
+		t.Error(n)
+	}
 }
 
 // TestExpiry: a token's expiry ends live sessions if it is to be enforced, and a callback's time limit does in any case.

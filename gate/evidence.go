@@ -2,9 +2,11 @@ package gate
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"earshot/blackout"
+	"earshot/session"
 )
 
 // How a listener was refused, as it is stored.
@@ -22,12 +24,38 @@ const (
 	evidenceKinds = 50_000 // listeners whose rows are counted
 )
 
+// evidence is what is to be written. Where nobody is refused it takes no memory.
 type evidence struct {
-	queue   chan blackout.Evidence
+	mu    sync.Mutex
+	queue []testimony // at most evidenceQueue
+
 	failing bool // owned by keepEvidence
 }
 
-func (e *evidence) init() { e.queue = make(chan blackout.Evidence, evidenceQueue) }
+// testimony is one row, and what it has in common with those that it may be summed up with.
+type testimony struct {
+	blackout.Evidence
+	of sameRefusal
+}
+
+// add reports false where there is no room.
+func (e *evidence) add(t testimony) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.queue) >= evidenceQueue {
+		return false
+	}
+	e.queue = append(e.queue, t)
+	return true
+}
+
+func (e *evidence) take() []testimony {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := e.queue
+	e.queue = nil
+	return all
+}
 
 // witness records that a rule refused somebody.
 func (g *Gate) witness(who subject, r *blackout.Rule, place blackout.Place, now time.Time) {
@@ -40,16 +68,25 @@ func (g *Gate) witness(who subject, r *blackout.Rule, place blackout.Place, now 
 	if l.Address.IsValid() {
 		e.IP = g.opt.IP(l.Address)
 	}
-	select {
-	case g.evidence.queue <- e:
-	default:
+	if !g.evidence.add(testimony{e, g.sameAs(who, r)}) {
 		g.metrics.evidenceLost(1)
 	}
 }
 
-// sameRefusal is what evidence has in common that is summed up.
+// sameRefusal is what evidence has in common that is summed up: the session or, where none has begun, who asks. A player that is refused and brings no id is
+// another session each time.
 type sameRefusal struct {
-	rule, action, session, group, user, ip string
+	rule, action, session, group, user string
+	face                               uint64 // of address and agent
+}
+
+func (g *Gate) sameAs(who subject, r *blackout.Rule) sameRefusal {
+	l := who.listener
+	same := sameRefusal{rule: r.ID, action: who.how, group: who.key.Group, user: l.UserID, face: session.FaceOf(l.Address, l.Agent)}
+	if _, began := g.table.Get(who.key); began || who.how == cut {
+		same.session = string(who.key.ID)
+	}
+	return same
 }
 
 type repeated struct {
@@ -93,24 +130,24 @@ func (g *Gate) keepEvidence(ctx context.Context) {
 
 // drain takes what has come, as rows or into the sums.
 func (g *Gate) drain(batch []blackout.Evidence, counted map[sameRefusal]*repeated) []blackout.Evidence {
-	for len(batch) < evidenceQueue {
-		select {
-		case e := <-g.evidence.queue:
-			k := sameRefusal{e.Rule, e.Action, e.SessionID, e.Group, e.UserID, e.IP}
-			r := counted[k]
-			if r == nil {
-				r = new(repeated)
-				counted[k] = r
-			}
-			if r.rows++; r.rows <= evidenceEach {
-				batch = append(batch, e)
-				continue
-			}
-			e.Times += r.rest.Times
-			r.rest = e
-		default:
-			return batch
+	if len(batch) >= evidenceQueue {
+		return batch
+	}
+	for _, t := range g.evidence.take() {
+		r := counted[t.of]
+		if r == nil {
+			r = new(repeated)
+			counted[t.of] = r
 		}
+		if r.rows++; r.rows <= evidenceEach {
+			batch = append(batch, t.Evidence)
+			continue
+		}
+		t.Times += r.rest.Times
+		if t.SessionID != r.rest.SessionID && r.rest.Times > 0 {
+			t.SessionID = "" // of several
+		}
+		r.rest = t.Evidence
 	}
 	return batch
 }

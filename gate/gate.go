@@ -1,6 +1,6 @@
 // Package gate is the one door: every play passes it, whether a player asks or an app's API. It answers with a [Verdict].
 //
-// Who begins a session knocks ([Gate.Knock]), shows who he is ([Gate.Authorise]), is looked at before the origin is asked ([Gate.Look]: bans, blackouts,
+// Who begins a session shows who he is and knocks ([Gate.Authorise]; [Gate.Knock] where nobody need show anything), is looked at before the origin is asked ([Gate.Look]: bans, blackouts,
 // endings), and is admitted when the origin has answered ([Gate.Admit]): he gets a seat under the limits. From then on each request of the session passes
 // [Gate.Renew], which costs two comparisons until something has moved: a rule, the clock, the listener's address, his lease. What holds a connection open and asks for
 // nothing is looked after by the ticker ([Gate.Sit]).
@@ -12,7 +12,6 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,14 +37,15 @@ type Gate struct {
 	moved  chan struct{} // the rules have
 	news   chan struct{} // on the board
 
-	board    board
-	endings  endings
-	sittings sittings
-	leaving  leaving
-	evidence evidence
-	owed     chan *session.Session // is to be asked again who answers for its user
+	board     board
+	endings   endings
+	sittings  sittings
+	leaving   leaving
+	evidence  evidence
+	strangers strangers
+	owed      chan *session.Session // is to be asked again who answers for its user
 
-	background sync.WaitGroup
+	background background
 }
 
 // Options of a Gate. Table is required.
@@ -106,7 +106,7 @@ const (
 // New makes a Gate. It panics if Rules do not compile: check them before.
 func New(opt Options) *Gate {
 	opt = opt.withDefaults()
-	g := &Gate{opt: opt, table: opt.Table, live: opt.Live, rate: newRates(opt.NewPerAddress), metrics: opt.Metrics, log: opt.Log,
+	g := &Gate{opt: opt, table: opt.Table, live: opt.Live, rate: newRates(opt.NewPerAddress, opt.NewPerAddress), metrics: opt.Metrics, log: opt.Log,
 		moved: make(chan struct{}, 1), news: make(chan struct{}, 1), owed: make(chan *session.Session, 1024)}
 	if opt.Many && opt.OnLiveError == LiveLast {
 		g.shadow = session.NewMemory(opt.Table.Max())
@@ -116,7 +116,8 @@ func New(opt Options) *Gate {
 	g.endings.init()
 	g.sittings.init()
 	g.leaving.init()
-	g.evidence.init()
+	g.strangers.init()
+	g.background.init()
 	compiled, err := blackout.Compile(opt.Rules)
 	if err != nil {
 		panic(err)

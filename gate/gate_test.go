@@ -53,7 +53,7 @@ func TestRate(t *testing.T) {
 }
 
 func TestRateMemoryIsBounded(t *testing.T) {
-	r := newRates(1)
+	r := newRates(1, 1)
 	now := time.Unix(0, 0)
 	for i := range 3 * maxAddresses {
 		r.take(netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}), now)

@@ -98,9 +98,9 @@ func (g *Gate) release(ctx context.Context, keys []session.Key, tried chan struc
 	ctx, cancel := context.WithTimeout(ctx, backgroundTime)
 	defer cancel()
 	if g.shadow != nil {
-		_ = g.shadow.Release(ctx, keys...) // memory does not fail
+		_ = g.shadow.Release(ctx, "", keys...) // memory does not fail
 	}
-	err := g.live.Release(ctx, keys...)
+	err := g.live.Release(ctx, g.opt.Edge, keys...)
 	if err != nil {
 		g.failed("release", err)
 	}

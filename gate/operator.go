@@ -123,10 +123,21 @@ func (g *Gate) Bans() (all []Ban) {
 	return all
 }
 
+// FindBan is one of them. ErrNoBan.
+func (g *Gate) FindBan(id string) (Ban, error) {
+	now := time.Now()
+	for _, b := range g.rules.Load().bans {
+		if b.ID == id && now.Before(b.Until) {
+			return b, nil
+		}
+	}
+	return Ban{}, ErrNoBan
+}
+
 // Unban ends a ban. ErrNoBan.
 func (g *Gate) Unban(ctx context.Context, id string) error {
-	if !slices.ContainsFunc(g.Bans(), func(b Ban) bool { return b.ID == id }) {
-		return ErrNoBan
+	if _, err := g.FindBan(id); err != nil {
+		return err
 	}
 	return g.withdraw(ctx, banNote, id)
 }
@@ -164,10 +175,21 @@ func (g *Gate) Rules(now time.Time) (all []RuleState) {
 	return all
 }
 
+// FindRule is one of them. ErrNoRule.
+func (g *Gate) FindRule(id string, now time.Time) (RuleState, error) {
+	for _, r := range g.Rules(now) {
+		if r.ID == id {
+			return r, nil
+		}
+	}
+	return RuleState{}, ErrNoRule
+}
+
 // maxAdded bounds the blackouts that are added to those of the configuration.
 const maxAdded = 1_000
 
-// AddRule adds a blackout after those there are, or before them if first is set, on every edge. An ID is minted if it has none. ErrTaken, ErrInvalid.
+// AddRule adds a blackout after those there are, or before them if first is set, on every edge. An ID is minted if it has none;
+// one for all streams must say so. ErrTaken, ErrInvalid.
 func (g *Gate) AddRule(ctx context.Context, r blackout.Rule, first bool) (blackout.Rule, error) {
 	if r.ID == "" {
 		r.ID = string(session.NewID())
@@ -177,6 +199,9 @@ func (g *Gate) AddRule(ctx context.Context, r blackout.Rule, first bool) (blacko
 	}
 	if r.Unknown == "" {
 		r.Unknown = blackout.Deny
+	}
+	if len(r.Streams) == 0 { // it holds at once and everywhere: nobody hides everything by leaving something out
+		return r, fmt.Errorf(`%w: streams is missing: write the keys of groups and streams, such as ["news", "tv-*"], or ["*"] for all`, ErrInvalid)
 	}
 	if err := r.Check(); err != nil {
 		return r, fmt.Errorf("%w: %w", ErrInvalid, err)

@@ -15,8 +15,11 @@ import (
 	"earshot/session/redislive"
 )
 
-// raceTTL is how long seats live; it must outlast what a busy machine has a process wait.
-const raceTTL = 6 * time.Second
+// How long seats live: raceTTL must outlast what a busy machine has a process wait; mortalTTL is that of seats at an edge that is killed, whose end is waited for.
+const (
+	raceTTL   = 45 * time.Second
+	mortalTTL = 3 * time.Second
+)
 
 // patient has claims be answered by Redis even where the gate has given up on them: on a busy machine this test would be about outages otherwise.
 type patient struct {
@@ -52,11 +55,22 @@ func (p *patient) idle(k session.Key) {
 	}
 }
 
+// calm waits until an answer that came late has been dealt with: the seat that it gave may be about to be given back.
+func (e *racer) calm(k session.Key) {
+	e.live.idle(k)
+	time.Sleep(time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	e.leaving.back(ctx, k)
+}
+
 // racer is one of the edges.
 type racer struct {
 	*Gate
 	table  *session.Table
 	live   *patient
+	name   string
+	mortal bool // it will be killed. Its seats may expire at any time
 	killed atomic.Bool
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -64,7 +78,7 @@ type racer struct {
 
 func openTable(t *testing.T, url string) *redislive.Table {
 	t.Helper()
-	live, err := redislive.Open(redislive.Options{URL: url, Timeout: 5 * time.Second})
+	live, err := redislive.Open(redislive.Options{URL: url, Timeout: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,15 +86,16 @@ func openTable(t *testing.T, url string) *redislive.Table {
 	return live
 }
 
-func startRacer(t *testing.T, url, name string, policy session.Policy) *racer {
+func startRacer(t *testing.T, url, name string, policy session.Policy, ttl time.Duration) *racer {
 	t.Helper()
 	signer, err := session.NewSigner([]session.Secret{{ID: "a", Key: []byte("0123456789abcdef")}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &racer{table: session.NewTable(50_000), live: &patient{Table: openTable(t, url), asked: make(map[session.Key]int)}, done: make(chan struct{})}
-	e.Gate = New(Options{Table: e.table, Live: e.live, Many: true, Edge: name, Signer: signer, Limits: raceLimits, OnLimit: policy, SeatTTL: raceTTL,
-		OnLiveError: LiveDeny, LiveTime: 20 * time.Second}) // or on a busy machine this test would be about outages
+	e := &racer{table: session.NewTable(50_000), live: &patient{Table: openTable(t, url), asked: make(map[session.Key]int)}, name: name,
+		mortal: ttl != raceTTL, done: make(chan struct{})}
+	e.Gate = New(Options{Table: e.table, Live: e.live, Many: true, Edge: name, Signer: signer, Limits: raceLimits, OnLimit: policy, SeatTTL: ttl,
+		OnLiveError: LiveDeny, LiveTime: time.Minute}) // or on a busy machine this test would be about outages
 	ctx, cancel := context.WithCancel(t.Context())
 	e.cancel = cancel
 	go func() { e.Run(ctx); close(e.done) }()
@@ -99,6 +114,7 @@ func (e *racer) kill() {
 // race is listeners who race for seats.
 type race struct {
 	t     *testing.T
+	url   string
 	edges []*racer
 	watch *redislive.Table // of one who only looks
 	books *books           // nil: of a policy that takes seats from those who have them
@@ -127,9 +143,9 @@ type hopeful struct {
 
 func newRace(t *testing.T, policy session.Policy) *race {
 	url := "redis://127.0.0.1:" + startRedis(t).port
-	r := &race{t: t, watch: openTable(t, url), in: make(map[*hopeful]bool)}
+	r := &race{t: t, url: url, watch: openTable(t, url), in: make(map[*hopeful]bool)}
 	for i := range 3 {
-		r.edges = append(r.edges, startRacer(t, url, fmt.Sprintf("edge-%d", i), policy))
+		r.edges = append(r.edges, startRacer(t, url, fmt.Sprintf("edge-%d", i), policy, raceTTL))
 	}
 	if policy != session.EndOldest {
 		r.books = &books{t: t, of: make(map[string]*book)}
@@ -153,9 +169,9 @@ func (r *race) enters(h *hopeful) Verdict {
 		r.books.asks(string(h.id), h.uses)
 	}
 	v := h.asks(r.t.Context(), l)
-	for end := time.Now().Add(20 * time.Second); v.Code == EdgeFull && !h.edge.killed.Load() && time.Now().Before(end); {
+	for end := time.Now().Add(time.Minute); v.Code == EdgeFull && !h.edge.killed.Load() && time.Now().Before(end); {
 		r.again.Add(1)
-		h.edge.live.idle(session.Key{ID: h.id, Group: h.group})
+		h.edge.calm(session.Key{ID: h.id, Group: h.group})
 		v = h.asks(r.t.Context(), l)
 	}
 	if v.Code == EdgeFull { // and nobody knows what the table would have said
@@ -177,6 +193,9 @@ func (r *race) enters(h *hopeful) Verdict {
 	h.session = v.Session
 	if r.books != nil {
 		r.books.granted(string(h.id), h.uses)
+		if h.edge.mortal { // and who knows for how long
+			r.books.leaves(h.uses)
+		}
 	}
 	r.mu.Lock()
 	r.in[h] = true
@@ -201,7 +220,7 @@ func (r *race) leaves(h *hopeful, ended bool) {
 	r.mu.Lock()
 	delete(r.in, h)
 	r.mu.Unlock()
-	if r.books != nil {
+	if r.books != nil && !h.edge.mortal {
 		r.books.leaves(h.uses)
 	}
 	if ended {
@@ -219,7 +238,7 @@ func (r *race) leaves(h *hopeful, ended bool) {
 
 // settled waits until a seat that was released is free.
 func (e *racer) settled(r *race, id session.ID) {
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		seats, err := r.watch.Seats(r.t.Context(), "", id, 1)
 		if err == nil && len(seats) == 0 {
 			return
@@ -280,21 +299,24 @@ func (r *race) observe(lose func(*hopeful, Verdict)) (stop func() (looks int)) {
 			if _, err := r.usage(); err == nil {
 				looks++
 			}
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(50 * time.Millisecond)
 		}
 	})
 	both.Go(func() {
 		for ctx.Err() == nil {
-			for _, h := range r.holders(nil) {
+			all := r.holders(nil)
+			crowd(len(all), func(i int) { // not one after the other: who waits for his turn for too long loses his seat
+				h := all[i]
 				h.asking.Lock() // who leaves asks for nothing any more
-				if r.holds(h) {
-					if v := h.goes(ctx); v.Action != Allow {
-						lose(h, v)
-					}
+				defer h.asking.Unlock()
+				if !r.holds(h) {
+					return
 				}
-				h.asking.Unlock()
-			}
-			time.Sleep(raceTTL / 10)
+				if v := h.goes(ctx); v.Action != Allow && !h.edge.mortal {
+					lose(h, v)
+				}
+			})
+			time.Sleep(mortalTTL / 5)
 		}
 	})
 	return func() int { cancel(); both.Wait(); return looks }

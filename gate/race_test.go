@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -188,18 +189,18 @@ func (r *race) leaveOnce(h *hopeful) {
 	}
 }
 
-// killOne kills an edge while people come and go. Its seats are taken until they expire, and then free.
+// killOne has another edge join, and kills it while people come and go. Its seats are taken until they expire, and then free.
 func (r *race) killOne() {
 	r.t.Helper()
-	dead := r.edges[2]
-	r.arriving(1000, func(i int) {
+	leavers := r.holders(nil)[:150]
+	crowd(len(leavers), func(i int) { r.leaveOnce(leavers[i]) })
+	dead := r.join()
+	r.arriving(1000, append([]*racer{dead}, r.edges...), func(i int) {
 		if i == 300 {
 			dead.kill()
 		}
 	})
-	r.edges = r.edges[:2]
 	gone := r.bury(dead)
-	time.Sleep(raceTTL + 500*time.Millisecond)
 	for _, h := range gone {
 		r.books.left(h.uses)
 	}
@@ -208,34 +209,47 @@ func (r *race) killOne() {
 	}
 }
 
+// join has an edge join whose seats expire soon.
+func (r *race) join() *racer {
+	return startRacer(r.t, r.url, "mortal", r.edges[0].opt.OnLimit, mortalTTL)
+}
+
 // arriving has people come to any edge that lives.
-func (r *race) arriving(n int, before func(i int)) {
+func (r *race) arriving(n int, edges []*racer, before func(i int)) {
 	crowd(n, func(i int) {
 		before(i)
-		h := r.anybody(i, r.edges)
+		h := r.anybody(i, edges)
 		if h.edge.killed.Load() {
-			h.edge = r.edges[i%2]
+			h.edge = r.edges[i%len(r.edges)]
 		}
-		if r.enters(h).Action == Allow && i%2 == 0 && !h.edge.killed.Load() {
+		if r.enters(h).Action == Allow && i%2 == 0 && !h.edge.killed.Load() && !h.edge.mortal {
 			r.leaveOnce(h)
 		}
 	})
 }
 
-// bury forgets who listened at an edge that was killed, and returns those who may still have seats.
+// bury forgets who listened at an edge that was killed, and returns those who may have had seats when these have expired.
 func (r *race) bury(dead *racer) (gone []*hopeful) {
-	for _, h := range r.holders(func(h *hopeful) bool { return h.edge == dead }) {
-		r.mu.Lock()
+	gone = r.holders(func(h *hopeful) bool { return h.edge == dead })
+	r.mu.Lock()
+	for _, h := range gone {
 		delete(r.in, h)
-		r.mu.Unlock()
-		if r.books != nil {
-			r.books.leaves(h.uses)
-		}
-		gone = append(gone, h)
 	}
 	gone = append(gone, r.unknown...)
 	r.unknown = nil
-	return gone
+	r.mu.Unlock()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		seats, err := r.watch.Seats(r.t.Context(), "", "", 20_000)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if !slices.ContainsFunc(seats, func(s session.Seat) bool { return s.Edge == dead.name }) {
+			return gone
+		}
+		if time.Now().After(end) {
+			r.t.Fatal("the seats of an edge that was killed do not expire")
+		}
+	}
 }
 
 // choose has everybody in one district come on another device, and end one of his sessions for it by the code that he is told.
@@ -307,7 +321,7 @@ func (r *race) recount(got chan int) {
 
 // awaitEnded waits until a listener's own edge has heard that he was ended.
 func (r *race) awaitEnded(h *hopeful) {
-	for end := time.Now().Add(raceTTL); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * raceTTL); ; time.Sleep(10 * time.Millisecond) {
 		v := h.goes(r.t.Context())
 		if v.Code == Ended {
 			return
@@ -340,19 +354,21 @@ func raceEndOldest(t *testing.T) {
 		r.account(when, len(edges))
 	}
 	fill("at first", 6000, r.edges)
-	dead := r.edges[2]
+	dead := r.join()
+	with := append([]*racer{dead}, r.edges...)
 	crowd(1000, func(i int) {
 		if i == 300 {
 			dead.kill()
 		}
-		h := r.anybody(i, r.edges)
+		h := r.anybody(i, with)
 		if v := r.enters(h); v.Action != Allow && !h.edge.killed.Load() {
 			t.Errorf("a newcomer is refused: %s %s", v.Code, v.Detail)
 		}
 	})
-	r.bury(dead)
-	time.Sleep(raceTTL + 500*time.Millisecond)
-	fill("after an edge was killed", 3200, r.edges[:2])
+	if len(r.bury(dead)) == 0 {
+		t.Error("the edge that was killed had no sessions")
+	}
+	fill("after an edge was killed", 3200, r.edges)
 	t.Logf("%d admissions, %d of them at an edge that was dying, %d asked again; the table was looked at %d times", r.asked.Load(), r.none.Load(), r.again.Load(), stop())
 	if n := r.asked.Load(); n < 10_000 {
 		t.Errorf("only %d admissions", n)
@@ -377,6 +393,9 @@ func (r *race) account(when string, edges int) {
 		}
 	}
 	for _, h := range r.holders(nil) {
+		if r.t.Failed() {
+			return // one says enough, and each is waited for
+		}
 		if !still[h.id] {
 			r.awaitEnded(h)
 		}

@@ -151,6 +151,7 @@ type asked struct {
 	starts    bool
 	adopt     bool // an app may have made it
 	first     bool // this edge has not known it
+	ofUser    bool // he has shown whose it is, and nothing else of it
 	restore   bool // its seat was lost through no doing of its own
 	terminate []string
 }
@@ -179,6 +180,9 @@ func (g *Gate) settle(ctx context.Context, s *session.Session, a asked, now time
 	if until := l.Until.Load(); now.UnixMilli() >= until || a.starts && !l.Seated && until != never.UnixMilli() { // who begins again needs it at once
 		if v := g.seat(ctx, s, a, now); v.Action != Allow {
 			v.Session = s
+			if v.Code == anothers {
+				return v
+			}
 			return g.refuse(v)
 		}
 	}

@@ -26,6 +26,7 @@ func (g *Gate) seat(ctx context.Context, s *session.Session, a asked, now time.T
 		return Verdict{Code: TooManySessions, Detail: s.Lease.Refused, RetryAfter: time.Second}
 	}
 	c := g.claimOf(s, uses, a, now)
+	c.Seat.Service = g.service(ctx, s)
 	answer, err := g.claim(ctx, c, s, a)
 	if err != nil {
 		return g.degraded(ctx, s, c, now)
@@ -43,7 +44,7 @@ func (g *Gate) claimOf(s *session.Session, uses []session.Use, a asked, now time
 	return &session.Claim{
 		Seat: session.Seat{Key: s.Key, Kind: s.Kind, API: s.App, Edge: g.opt.Edge, UserID: l.UserID, DeviceID: l.DeviceID, DeviceType: l.DeviceType,
 			Address: l.Address, Agent: l.Agent, Owner: owner(s), Slot: slot(s), Uses: uses},
-		TTL: g.opt.SeatTTL, Policy: g.opt.OnLimit, Adopt: s.App, Goes: !a.starts, Age: max(0, now.Sub(s.Issued)), Restore: a.restore,
+		TTL: g.opt.SeatTTL, Policy: g.opt.OnLimit, Adopt: s.App, OfUser: a.ofUser, Goes: !a.starts, Age: max(0, now.Sub(s.Issued)), Restore: a.restore,
 		Silence: min(mostSilence, g.opt.SeatTTL/2), Cooldown: g.opt.SeatTTL, Sentence: endedFor, Terminate: g.terminated(a.terminate, l.UserID),
 	}
 }
@@ -133,9 +134,9 @@ func (g *Gate) late(c *session.Claim, answer session.Answer) {
 	g.others(answer)
 	keeps := c.Goes
 	if s, ok := g.table.Get(c.Seat.Key); ok {
-		s.Lease.Mu.Lock() // whoever asked holds it until he has decided
+		s.Lease.Mu.Lock() // whoever asks holds it until he has decided; and he asks again behind what is given back here
+		defer s.Lease.Mu.Unlock()
 		keeps = s.Lease.Seated || !s.Lease.Kept.IsZero()
-		s.Lease.Mu.Unlock()
 	} else if c.Seat.API && c.Seat.Key.Group == "" {
 		keeps = g.opt.OnLiveError != LiveDeny // the app was told that it has one
 	}
@@ -150,9 +151,11 @@ func (g *Gate) answered(s *session.Session, c *session.Claim, answer session.Ans
 	l := &s.Lease
 	switch answer.Outcome {
 	case session.Held:
-		l.Seated, l.Owed, l.Kept = true, false, now
+		l.Seated, l.Owed, l.Kept, l.Counted = true, false, now, session.FaceOf(c.Seat.Address, c.Seat.Agent)
 		g.keep(s, now.Add(g.opt.SeatTTL))
 		return Verdict{Action: Allow}
+	case session.Another:
+		return Verdict{Code: anothers}
 	case session.Ended:
 		g.over(s, answer.Reason, now.Add(endedFor))
 		return Verdict{Code: Ended, Detail: overDetail(answer.Reason)}
@@ -192,7 +195,7 @@ func (g *Gate) taken(k session.Key) {
 	g.heardLast(s, time.Now())
 	s.Lease.Mu.Lock()
 	if g.shadow != nil {
-		_ = g.shadow.Release(context.Background(), k) // memory does not fail
+		_ = g.shadow.Release(context.Background(), "", k) // memory does not fail
 	}
 	if s.Lease.Seated {
 		s.Lease.Seated, s.Lease.Lost = false, time.Now()
@@ -253,10 +256,11 @@ func (g *Gate) Release(k session.Key) {
 	}
 	g.table.Drop(s)
 	s.Lease.Mu.Lock()
-	defer s.Lease.Mu.Unlock()
 	if s.Lease.Seated {
 		s.Lease.Seated = false
 		g.free(k)
 	}
 	s.Lease.Lapse()
+	s.Lease.Mu.Unlock()
+	g.removed(s)
 }

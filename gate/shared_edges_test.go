@@ -16,6 +16,11 @@ import (
 // twoEdges runs a test with two gates that share a table. Their tickers are not in step.
 func twoEdges(t *testing.T, test func(edges []*rig)) {
 	t.Helper()
+	twoEdgesWith(t, perUser(1), test)
+}
+
+func twoEdgesWith(t *testing.T, limits []Limit, test func(edges []*rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		live, done := sessiontest.NewModel(time.Now), make(chan struct{})
@@ -26,7 +31,7 @@ func twoEdges(t *testing.T, test func(edges []*rig)) {
 		var edges []*rig
 		for i := range 2 {
 			table := session.NewTable(100)
-			r := &rig{t, New(Options{Table: table, Live: live, Many: true, Edge: fmt.Sprint("edge-", i), Signer: signer, Limits: perUser(1)}), table}
+			r := &rig{t, New(Options{Table: table, Live: live, Many: true, Edge: fmt.Sprint("edge-", i), Signer: signer, Limits: limits}), table}
 			go func() { r.Run(ctx); done <- struct{}{} }()
 			edges = append(edges, r)
 			time.Sleep(time.Duration(rand.IntN(20_000)) * time.Millisecond)

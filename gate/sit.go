@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,8 +14,8 @@ import (
 type Sitting struct {
 	gate    *Gate
 	session atomic.Pointer[session.Session]
-	visit   Visit
-	since   time.Time
+	address netip.Addr
+	agent   string
 	taken   func() int64
 	cut     func(Code)
 	move    func(*session.Session)
@@ -45,11 +46,16 @@ func (t *sittings) init() { t.all = make(map[*session.Session][]*Sitting) }
 // Sit has the gate look after a connection of a session that was admitted, until Leave.
 func (g *Gate) Sit(s *session.Session, of Seated) *Sitting {
 	now := time.Now()
-	sit := &Sitting{gate: g, visit: of.Visit, since: now, taken: of.Taken, cut: of.Cut, move: of.Move, active: now}
+	sit := &Sitting{gate: g, address: of.Visit.Address, agent: of.Visit.Agent, taken: of.Taken, cut: of.Cut, move: of.Move, active: now}
+	if l := s.Listener(); l.Agent == sit.agent {
+		sit.agent = l.Agent // one copy for both
+	}
 	sit.session.Store(s)
 	g.sittings.add(s, sit)
 	return sit
 }
+
+func (sit *Sitting) visit() Visit { return Visit{Address: sit.address, Agent: sit.agent} }
 
 // Check is called when the connection can be cut: the session may have been ended, or a rule come, while it was let in.
 func (sit *Sitting) Check() {
@@ -66,7 +72,7 @@ func (sit *Sitting) Check() {
 	}
 }
 
-// Leave is called when the connection is closed. With the last one the seat is given back.
+// Leave is called when the connection is closed. With the last one the seat is given back, or left to expire if an app made it.
 func (sit *Sitting) Leave() {
 	g := sit.gate
 	sit.mu.Lock()
@@ -83,7 +89,9 @@ func (sit *Sitting) Leave() {
 	}
 	if s.Lease.Seated {
 		s.Lease.Seated = false
-		g.free(s.Key)
+		if !s.App {
+			g.free(s.Key)
+		} // else it lapses: the app says Stop, and who only reconnects, or changes the station, finds whose it is
 	}
 	s.Lease.Lapse()
 	answered := s.Lease.Ticket != ""
@@ -236,9 +244,23 @@ func (g *Gate) tellFrom(s *session.Session, elsewhere uint64, now time.Time) {
 		if !sit.progress(now).Equal(now) {
 			continue // he takes nothing: it is a connection that nobody has closed yet
 		}
-		face := session.FaceOf(sit.visit.Address, sit.visit.Agent)
+		face := session.FaceOf(sit.address, sit.agent)
 		if id, another := s.Gather().Note(face, piece, now, g.opt.SeatTTL); another {
-			sit.part(s, g.part(context.Background(), s, sit.visit, face, id))
+			sit.part(s, g.part(context.Background(), s, sit.visit(), face, id))
+			g.handBack(s, face)
+		}
+	}
+}
+
+// handBack charges a session to who listens on: it was handed to one who then turned out to be another, and no request hands it back.
+func (g *Gate) handBack(s *session.Session, from uint64) {
+	if s.Face() != from {
+		return
+	}
+	for _, sit := range g.sittings.of(s) {
+		if session.FaceOf(sit.address, sit.agent) != from {
+			g.handOver(s, sit.visit())
+			return
 		}
 	}
 }

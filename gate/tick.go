@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +22,9 @@ func (g *Gate) Run(ctx context.Context) {
 	all.Go(func() { g.askAgain(ctx) })
 	all.Wait()
 	g.table.Each(func(s *session.Session) bool {
-		g.removed(s)
+		if !g.goesOnLater(s) {
+			g.removed(s)
+		}
 		return true
 	})
 	g.background.Wait()
@@ -62,62 +63,6 @@ func (g *Gate) tellApart(context.Context) {
 	}
 }
 
-// renewBatch is how many seats are renewed in one call.
-const renewBatch = 500
-
-// renewAll renews the seats of all sessions that are active.
-func (g *Gate) renewAll(ctx context.Context) {
-	began := time.Now()
-	g.freeAgain(ctx)
-	batch := make([]*session.Session, 0, renewBatch)
-	g.table.Each(func(s *session.Session) bool {
-		s.Disperse(began, g.opt.SeatTTL)
-		g.dueAgain(s, began)
-		if l := &s.Lease; l.Until.Load() == never.UnixMilli() {
-			return true // it needs none
-		}
-		if batch = append(batch, s); len(batch) == renewBatch {
-			g.renewBatch(ctx, batch, began)
-			batch = batch[:0]
-		}
-		return ctx.Err() == nil
-	})
-	g.renewBatch(ctx, batch, began)
-	g.metrics.swept(time.Since(began))
-}
-
-// renewBatch renews those of a batch that have a seat and are active. began is when the first batch's turn was.
-func (g *Gate) renewBatch(ctx context.Context, batch []*session.Session, began time.Time) {
-	now := time.Now()
-	var held []*session.Session
-	var all []session.Renewal
-	for _, s := range batch {
-		if r, ok := g.renewal(s, now); ok {
-			held, all = append(held, s), append(all, r)
-		}
-	}
-	if len(all) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, backgroundTime)
-	defer cancel()
-	standings, err := g.live.Renew(ctx, g.opt.Edge, all)
-	if g.shadow != nil {
-		_, _ = g.shadow.Renew(ctx, g.opt.Edge, all) // memory does not fail
-	}
-	if err != nil || len(standings) != len(all) {
-		g.failed("renew", err)
-		g.prolong(held, all, now)
-		return
-	}
-	if g.opt.Many && g.forgot.Load() < began.UnixMilli() && slices.ContainsFunc(standings, func(st session.Standing) bool { return st.State == session.Gone }) {
-		g.synchronise(ctx) // their seats have been taken, or the table has lost them all
-	}
-	for i, s := range held {
-		g.stands(ctx, s, &all[i], &standings[i], now)
-	}
-}
-
 // renewal is what is asked for a session; none for one that has no seat, or has been silent for so long that it loses it.
 func (g *Gate) renewal(s *session.Session, now time.Time) (session.Renewal, bool) {
 	ago := now.Sub(s.Seen())
@@ -132,7 +77,7 @@ func (g *Gate) renewal(s *session.Session, now time.Time) (session.Renewal, bool
 		s.Lease.Seated, s.Lease.Owed = false, false // it has expired, or another edge keeps it
 		s.Lease.Lapse()
 	}
-	seated := s.Lease.Seated
+	seated, counted := s.Lease.Seated, s.Lease.Counted
 	s.Lease.Mu.Unlock()
 	if sits && !seated && g.goesOn(s, now) {
 		g.background.Go(func() { g.look(s, now) }) // his seat passed to another, and he listens on
@@ -141,6 +86,9 @@ func (g *Gate) renewal(s *session.Session, now time.Time) (session.Renewal, bool
 		return session.Renewal{}, false
 	}
 	r := session.Renewal{Key: s.Key, Ago: max(0, ago), TTL: g.opt.SeatTTL}
+	if s.Face() != counted && (counted == 0 || now.Sub(s.Since()) >= g.opt.SeatTTL/6) {
+		r.Place = g.whereabouts(s) // not while he moves to and fro: it may be two who do, and the one would be counted in the other's place
+	}
 	switch {
 	case !g.opt.Many:
 	case !sits:
@@ -150,6 +98,12 @@ func (g *Gate) renewal(s *session.Session, now time.Time) (session.Renewal, bool
 		r.Sighting.Pieces = []uint64{uint64(now.UnixNano()) | 1} // any that was not said before
 	}
 	return r, true
+}
+
+// whereabouts are where a session's listener is counted who has roamed, or has come back from another edge. That is told with the renewals, however often he has moved meanwhile.
+func (g *Gate) whereabouts(s *session.Session) *session.Place {
+	l := s.Listener()
+	return &session.Place{Address: l.Address, Agent: l.Agent, Owner: owner(s), Uses: g.uses(l, s.Key.Group, s.Ceiling)}
 }
 
 func (g *Gate) sighting(s *session.Session, now time.Time) session.Sighting {
@@ -183,6 +137,12 @@ func (g *Gate) stands(ctx context.Context, s *session.Session, r *session.Renewa
 		l.Mu.Lock()
 		if l.Seated {
 			l.Kept, l.Owed = now, false
+			if r.Place != nil {
+				l.Counted = session.FaceOf(r.Place.Address, r.Place.Agent)
+			}
+			if found.Stray {
+				l.Counted = 0
+			}
 			g.keep(s, now.Add(r.TTL-r.Ago))
 		}
 		l.Mu.Unlock()

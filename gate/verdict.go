@@ -37,6 +37,9 @@ const (
 	Ended           Code = "ended"
 )
 
+// anothers is no refusal, but that the session is another user's at another edge.
+const anothers Code = "another's"
+
 // Verdict is the gate's answer.
 type Verdict struct {
 	Action     Action

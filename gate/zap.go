@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"earshot/session"
@@ -41,19 +42,19 @@ func (g *Gate) afterZap(ctx context.Context, c *session.Claim, answer session.An
 	if !g.heardLast(s, time.Now()).After(began) {
 		return answer, nil // he hears nothing any more
 	}
-	return g.standBack(ctx, c, s)
+	return g.standBack(ctx, c, s, answer)
 }
 
-// standBack gives a seat back to one who listens on, and asks for another one.
-func (g *Gate) standBack(ctx context.Context, c *session.Claim, s *session.Session) (session.Answer, error) {
-	l := s.Listener()
-	again := g.claimOf(s, g.uses(l, s.Key.Group, s.Ceiling), asked{}, time.Now())
-	if err := g.live.Release(ctx, c.Seat.Key); err != nil {
-		return session.Answer{}, err
+// standBack gives a seat back to one who listens on, and asks for another one where there was not room for both. It passes in one step: no third can have it meanwhile.
+func (g *Gate) standBack(ctx context.Context, c *session.Claim, s *session.Session, answer session.Answer) (session.Answer, error) {
+	again := g.claimOf(s, g.uses(s.Listener(), s.Key.Group, s.Ceiling), asked{}, time.Now())
+	again.Back, again.Policy = c.Seat.Key, session.Reject // and nobody's is ended for it
+	theirs, err := g.claimOnce(ctx, again)
+	if err != nil || theirs.Outcome != session.Held {
+		return answer, nil // who listens on is told that he has lost it, as ever
 	}
-	if _, err := g.claimOnce(ctx, again); err != nil {
-		return session.Answer{}, err
-	}
+	theirs.Taken = slices.DeleteFunc(theirs.Taken, func(k session.Key) bool { return k == c.Seat.Key })
+	g.others(theirs)
 	late := *c
 	late.Goes = true // nobody is taken over
 	return g.claimOnce(ctx, &late)

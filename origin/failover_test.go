@@ -345,7 +345,7 @@ func TestRealFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, good := serve(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "good") })
-			c, bad := serveRaw(t, Options{HeaderTimeout: 300 * time.Millisecond}, behave)
+			c, bad := serveRaw(t, Options{HeaderTimeout: time.Second}, behave)
 			for range 8 {
 				resp, cancel, err := c.do(t.Context(), http.MethodGet, Source{URLs: []string{bad + "/x", good + "/x"}}, nil)
 				if err != nil {

@@ -252,7 +252,7 @@ func TestSilence(t *testing.T) {
 			if !errors.Is(err, ErrTimeout) {
 				t.Errorf("media: %v", err)
 			}
-			if took := time.Since(began); took > 20*limit {
+			if took := time.Since(began); took > 50*limit {
 				t.Errorf("given up after %v", took)
 			}
 		})
@@ -262,7 +262,7 @@ func TestSilence(t *testing.T) {
 // TestSlowReader: that a listener is slow is no fault of the origin's, however long he leaves it waiting.
 func TestSlowReader(t *testing.T) {
 	t.Parallel()
-	const limit = 100 * time.Millisecond
+	const limit = 500 * time.Millisecond
 	c, base := serve(t, Options{StallTimeout: limit}, func(w http.ResponseWriter, _ *http.Request) {
 		for range 4 {
 			_, _ = w.Write(make([]byte, 1<<20)) // more than the kernels hold

@@ -363,14 +363,14 @@ func TestHeldKeepsNobody(t *testing.T) {
 		{Scope: "a", URLs: []string{base + "/x.m3u8"}},
 		{Scope: "b", URLs: []string{base + "/x.m3u8?_HLS_msn=1"}},
 	} {
-		late, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		late, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		if _, _, err := c.Playlist(late, src); err != nil {
 			t.Errorf("%+v: %v", src, err)
 		}
 		cancel()
 	}
 	close(release)
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
 		c.held.mu.Lock()
 		n := len(c.held.of)
 		c.held.mu.Unlock()

@@ -186,9 +186,12 @@ func TestWithoutBaseOnlyAbsoluteResolves(t *testing.T) {
 }
 
 // TestHostileInputIsLinear: megabytes of what might be slow. The limit is generous; something quadratic in
-// these would take minutes.
+// these would take many minutes.
 func TestHostileInputIsLinear(t *testing.T) {
-	const size = 4 << 20
+	size := 4 << 20
+	if testing.Short() {
+		size /= 4
+	}
 	repeat := func(s string) string { return strings.Repeat(s, size/len(s)) }
 	base := mustURL(t, "http://packager:8000/live/index.m3u8")
 	for name, body := range map[string]string{
@@ -227,7 +230,7 @@ func TestHostileInputIsLinear(t *testing.T) {
 			} else if err != ErrTooLarge {
 				t.Fatal(err)
 			}
-			if took := time.Since(began); took > 10*time.Second {
+			if took := time.Since(began); took > time.Minute {
 				t.Errorf("took %v", took)
 			} else {
 				t.Logf("took %v, %v", took.Round(time.Millisecond), err)

@@ -47,6 +47,9 @@ func (p *Proxy) leads(m *mount) bool {
 func (p *Proxy) pass(r *http.Request, m *mount, a *admission, kind session.Kind, piece uint64, starts bool) error {
 	l := p.listener(r)
 	s, known := p.opt.Gate.Live(a.who.key)
+	if known { // by the id in a header, which no app puts there while it plays another
+		a.who.claimed = ""
+	}
 	if known && !s.Revived && (a.who.grant != nil || !p.guards(m) || showsAgain(s, a.proof, &l)) {
 		v := p.opt.Gate.Renew(r.Context(), s, gate.Visit{Address: l.Address, Agent: l.Agent, Piece: piece, Starts: starts, Terminate: codes(r)})
 		if v.Action != gate.Allow {
@@ -78,29 +81,43 @@ func (p *Proxy) request(r *http.Request, a *admission, kind session.Kind, l sess
 		Host: r.Host, Terminate: codes(r), App: a.who.app}
 }
 
-// begins is for one who comes without a grant.
+// begins is for one who comes without a grant. Whoever else is asked about him is asked when he has knocked.
 func (p *Proxy) begins(r *http.Request, m *mount, a *admission, known bool) error {
-	if !known {
-		if v := p.opt.Gate.Knock(a.request.Listener.Address); v.Action != gate.Allow {
-			return refusal(v)
-		}
-	}
 	if !p.guards(m) {
+		if !known {
+			if v := p.opt.Gate.Knock(a.request.Listener.Address); v.Action != gate.Allow {
+				return refusal(v)
+			}
+		}
+		p.adopt(r, a)
 		return nil
 	}
 	if a.who.broken != nil && a.proof == 0 { // on a stream that is guarded, a grant that fails its check is no way in
 		return refusal(p.opt.Gate.Refuse(gate.Verdict{Code: gate.GrantInvalid, Detail: a.who.broken.Error()}))
 	}
-	id, v := p.opt.Gate.Authorise(r.Context(), p.asks(r, m, a))
+	id, v := p.opt.Gate.Authorise(r.Context(), p.asks(r, m, a), !known)
 	if v.Action != gate.Allow {
 		return refusal(v)
 	}
 	a.request.Identity, a.request.Authorised, a.request.Asked = id, true, a.who.key.ID
+	p.adopt(r, a)
 	if s, ok := p.opt.Gate.Live(a.who.key); ok && s.Listener().UserID != id.User || a.who.app != nil && a.who.app.UserID != id.User {
 		a.who.key.ID, a.request.App = session.NewID(), nil // an id is no authority: it names another user's session
 		a.request.Key = a.who.key
 	}
 	return nil
+}
+
+// adopt takes the id in the query for an app's session, if it is one.
+func (p *Proxy) adopt(r *http.Request, a *admission) {
+	if a.who.claimed == "" {
+		return
+	}
+	if seat, ok := p.opt.Gate.AppSeat(r.Context(), a.who.claimed); ok {
+		a.who.key.ID, a.who.app, a.who.notice = a.who.claimed, &seat, ""
+		a.request.Key, a.request.App = a.who.key, a.who.app
+	}
+	a.who.claimed = ""
 }
 
 // anew has a bare request for a master begin a session of its own, as each does; only what is polled is one session while it is. Who asks, and by what

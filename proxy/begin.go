@@ -73,19 +73,21 @@ func (p *Proxy) admitLater(r *http.Request, v *visitor, a *admission) func() (*l
 		v.session, v.fresh = s, fresh
 		v.sits(p)
 		v.joined(p)
+		v.mount, v.admission, v.admit = nil, nil, nil // he stays, perhaps for hours, and what he came with need not
 		return p.account(s), nil
 	}
 }
 
-// sits has the gate look after the connection from now on.
+// sits has the gate look after the connection from now on. What the gate keeps of it for as long keeps nothing of the request.
 func (v *visitor) sits(p *Proxy) {
-	v.sitting = p.opt.Gate.Sit(v.session, gate.Seated{Visit: v.visit, Taken: v.ticket.Taken,
-		Cut: func(why gate.Code) { v.ticket.End(cmp.Or(reasons[why], listen.Refused)) },
+	ticket := v.ticket
+	v.sitting = p.opt.Gate.Sit(v.session, gate.Seated{Visit: v.visit, Taken: ticket.Taken,
+		Cut: func(why gate.Code) { ticket.End(cmp.Or(reasons[why], listen.Refused)) },
 		Move: func(s *session.Session) {
 			if s.Start() {
 				p.begin(s, false)
 			}
-			v.ticket.Charge(p.account(s))
+			ticket.Charge(p.account(s))
 		}})
 }
 
@@ -111,6 +113,14 @@ func (v *visitor) leaves(p *Proxy) {
 	} else {
 		p.abandon(v.admission)
 	}
+}
+
+// leaving is leaves for one who may stay for hours: it keeps nothing of his request if he has been let in.
+func (v *visitor) leaving(p *Proxy) func() {
+	if v.sitting != nil {
+		return v.sitting.Leave
+	}
+	return func() { v.leaves(p) }
 }
 
 // turnedAway forgets a session that was never heard: the listener who began it was not let in.

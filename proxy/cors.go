@@ -7,9 +7,9 @@ import (
 // Players on other origins' pages may read everything a stream answers (facts: CORS). No credentials are involved: sessions are in the
 // URL, where Safari's native player can carry them.
 const (
-	corsAllow = "Authorization, Content-Type, Range, X-Playback-Session-Id, Icy-MetaData, CMCD-Object, CMCD-Request, " +
+	corsAllow = "Authorization, Content-Type, Range, X-Playback-Session-Id, X-Terminate, Icy-MetaData, CMCD-Object, CMCD-Request, " +
 		"CMCD-Session, CMCD-Status"
-	corsExpose = "Age, Date, Content-Length, Content-Range, Cache-Status, Earshot-Notice, Earshot-Offset, Icy-MetaInt, Icy-Br, Icy-Name, Icy-Genre, " +
+	corsExpose = "Age, Date, Content-Length, Content-Range, Cache-Status, Retry-After, Earshot-Notice, Earshot-Offset, Icy-MetaInt, Icy-Br, Icy-Name, Icy-Genre, " +
 		"Icy-Url, Icy-Description, Icy-Pub, Icy-Sr, Ice-Audio-Info"
 )
 

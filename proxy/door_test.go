@@ -51,6 +51,7 @@ func newDoorway(t *testing.T, opt gate.Options, who *auth.Options, extra ...*Str
 	d := &doorway{t: t, table: session.NewTable(100)}
 	opt.Table, opt.Signer = d.table, signer
 	var credentials []string
+	challenge := ""
 	var background sync.WaitGroup
 	running, stop := context.WithCancel(context.Background())
 	if who != nil {
@@ -59,13 +60,13 @@ func newDoorway(t *testing.T, opt gate.Options, who *auth.Options, extra ...*Str
 			t.Fatal(err)
 		}
 		t.Cleanup(a.Close)
-		opt.Auth, credentials = a, a.Params()
+		opt.Auth, credentials, challenge = a, a.Params(), a.Challenge()
 		background.Go(func() { a.Run(running) })
 	}
 	d.gate = gate.New(opt)
 	book := listen.NewBook(listen.Options{Recorder: listen.NewRecorder(nil, spill, nil, nil)}, "test")
 	client, radio := origin.New(origin.Options{}), relay.New(relay.Options{})
-	d.proxy = New(Options{Signer: signer, Gate: d.gate, Book: book, Origin: client, Relay: radio, Credentials: credentials, Streams: append([]*Stream{
+	d.proxy = New(Options{Signer: signer, Gate: d.gate, Book: book, Origin: client, Relay: radio, Credentials: credentials, Challenge: challenge, Apps: len(opt.Tokens) > 0, Streams: append([]*Stream{
 		{Group: "news", Path: "/news/", HLS: []string{up.URL + "/"}},
 		{Group: "free", Path: "/free/", HLS: []string{up.URL + "/free/"}, Open: true},
 		{Key: "live", Path: "/live.mp3", ICY: []string{up.URL + "/live.mp3"}}}, extra...)})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,7 +31,8 @@ type Problem struct {
 	Message    string        // of that, for the listener
 	Conflicts  []conflict    // of a 409
 
-	cause error // for the log
+	challenge string // of a 401
+	cause     error  // for the log
 }
 
 func (p *Problem) Error() string { return p.Code + ": " + p.Detail }
@@ -149,9 +151,17 @@ func reloadFailed(stream string, err error) error {
 	return &Problem{Status: said.Status, Code: "origin-refused", cause: said, Detail: "the origin of " + stream + " refuses this request"}
 }
 
-// write answers with the problem. The CORS headers are there already.
+// ourOwn are the headers of an answer that are the edge's own, whatever it answers with.
+var ourOwn = []string{"Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Timing-Allow-Origin", "Server", "Date", "Connection", "Earshot-Notice"}
+
+// write answers with the problem. Of what is there already only the edge's own headers stay: those of an origin that was asked speak of what is not sent.
 func (p *Problem) write(w http.ResponseWriter, head bool) {
 	h := w.Header()
+	for name := range h {
+		if !slices.Contains(ourOwn, name) {
+			delete(h, name)
+		}
+	}
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	if p.Allow != "" {
@@ -164,7 +174,7 @@ func (p *Problem) write(w http.ResponseWriter, head bool) {
 		h.Set("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
 	}
 	if p.Status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", `Bearer realm="earshot"`)
+		h.Set("WWW-Authenticate", cmp.Or(p.challenge, `Bearer realm="earshot"`))
 	}
 	fields := map[string]any{"type": "about:blank", "title": http.StatusText(p.Status), "status": p.Status, "code": p.Code, "detail": p.Detail}
 	if p.Rule != "" {

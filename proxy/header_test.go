@@ -126,7 +126,8 @@ func TestHeaders(t *testing.T) {
 
 // TestSlowHeader: those who do not send their header are closed in time; meanwhile nobody waits for them.
 func TestSlowHeader(t *testing.T) {
-	const within = 300 * time.Millisecond
+	t.Parallel()
+	const within = 3 * time.Second // longer than a busy machine stands still
 	r, rejected := proxiedRoad(t, "127.0.0.0/8", within)
 	var slow []net.Conn
 	for range 20 {
@@ -146,7 +147,7 @@ func TestSlowHeader(t *testing.T) {
 		t.Errorf("another waited %v", took)
 	}
 	for _, c := range slow {
-		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		c.SetReadDeadline(time.Now().Add(20 * time.Second))
 		if _, err := c.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "EOF") && !strings.Contains(err.Error(), "reset") {
 			t.Errorf("it is still open: %v", err)
 		}

@@ -15,6 +15,15 @@ var (
 	directives = []string{"_HLS_msn", "_HLS_part", "_HLS_skip", "_HLS_push", "_HLS_report"}
 )
 
+// secrets are the credentials that its origin does not see, nor the cache. Players show them to streams that nobody guards, too; there a parameter of the same name
+// may be the origin's, who asks for it by query.
+func (s *Stream) secrets(credentials []string) []string {
+	if !s.Open {
+		return credentials
+	}
+	return slices.DeleteFunc(slices.Clone(credentials), func(name string) bool { return slices.Contains(s.Query, name) })
+}
+
 // upstreamQuery is what of a client's query goes to the origin.
 func (m *mount) upstreamQuery(raw string) string {
 	raw = playlist.StripQuery(raw, m.stream.ours...)

@@ -74,15 +74,15 @@ func (p *Proxy) join(w *answer, r *http.Request, v *visitor) error {
 	nc.SetDeadline(time.Time{})
 	j := p.asksToJoin(r, v)
 	j.Conn, j.Pending = nc, p.icyHead(r, v)
-	visit := w.visit
+	visit, leaves := w.visit, v.leaving(p)
 	j.OnLeave = func(l relay.Left) {
-		v.leaves(p)
+		leaves()
 		visit.over(http.StatusOK, l.Bytes, l.For)
 	}
 	if c, ok := nc.(*conn); ok {
 		j.Conn = c.TCPConn // the relay does with the socket what only a TCPConn can: it gathers writes, and discards what is unsent
 		j.OnLeave = func(l relay.Left) {
-			v.leaves(p)
+			leaves()
 			_ = c.Close() // settles the bodies that went before; the socket is closed already
 			visit.over(http.StatusOK, l.Bytes, l.For)
 		}

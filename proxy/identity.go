@@ -83,6 +83,8 @@ type identity struct {
 	broken error          // why a grant that came was not taken
 	app    *session.Seat  // of a session that an app made; nil: none did, as far as is known
 	notice string         // what was wrong with an id that was not taken
+
+	claimed session.ID // in the query, and not live here: an app may have made it. The live table is asked by adopt
 }
 
 // identify reads a request's claims on the group. A grant that fails its check is no grant (DESIGN, where no rule says otherwise); nor is one
@@ -105,7 +107,7 @@ func (p *Proxy) identify(r *http.Request, m *mount) identity {
 		who.broken = err
 		p.metrics.grantRejected(err)
 	}
-	if p.knows(r, q.session, &who) {
+	if p.knows(q.session, &who) {
 		return who
 	}
 	for _, claim := range [...]string{r.Header.Get(playlist.SessionParam), q.session, cmcdSession(r.Header.Get("CMCD-Session")), cmcdSession(q.cmcd)} {
@@ -132,8 +134,9 @@ var (
 	errGrantUnproved  = errors.New("grant of a listener who has not shown who he is")
 )
 
-// knows takes a query's id that the live table knows: a session goes on, or an app made one and put its id into the URL.
-func (p *Proxy) knows(r *http.Request, text string, who *identity) bool {
+// knows takes a query's id that is live here: a session goes on. Another may be one that an app made: to ask for that costs an exchange with the live table, and a
+// guess is not worth it before its address has knocked.
+func (p *Proxy) knows(text string, who *identity) bool {
 	if text == "" {
 		return false
 	}
@@ -142,15 +145,10 @@ func (p *Proxy) knows(r *http.Request, text string, who *identity) bool {
 		who.key = key
 		return true
 	}
-	id, err := session.ParseID(text)
-	if err != nil || session.IsBare(id) || !p.opt.Apps {
-		return false
+	if id, err := session.ParseID(text); err == nil && !session.IsBare(id) && p.opt.Apps {
+		who.claimed = id
 	}
-	seat, ok := p.opt.Gate.AppSeat(r.Context(), id)
-	if ok {
-		who.key.ID, who.app = id, &seat
-	}
-	return ok
+	return false
 }
 
 // claims are our parameters in a query.

@@ -154,10 +154,12 @@ func (p *Proxy) begin(s *session.Session, master bool) {
 // sign completes a grant that says what a URI belongs to with whose it is. It begins when the grant of the request did, so that the URIs are
 // the same from whichever edge they come.
 func (p *Proxy) sign(s *session.Session, from *identity, says session.Grant) string {
-	g := gate.GrantOf(s)
+	var g *session.Grant
 	if from.grant != nil && from.key == s.Key {
 		whole := *from.grant
 		g = &whole
+	} else {
+		g = gate.GrantOf(s)
 	}
 	g.Role, g.Playlist, g.ByQuery, g.Master = says.Role, says.Playlist, says.ByQuery, says.Master
 	return p.opt.Signer.Sign(s.Key.ID, g)

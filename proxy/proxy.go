@@ -37,6 +37,7 @@ type Options struct {
 
 	Apps        bool                                   // apps make sessions whose ids stand in URLs
 	Credentials []string                               // query parameters that show who a listener is
+	Challenge   string                                 // what he is asked for who shows nothing; empty: a bearer token
 	CutPath     func(path string) (token, rest string) // takes a token out of an escaped path; nil: none stands there
 
 	AccessLog *AccessLog // of ICY requests; nil: none. Close it once the relay is shut down
@@ -66,8 +67,8 @@ func New(opt Options) *Proxy {
 		timelines: newTimelines(opt.Origin, opt.Log), large: make(chan struct{}, maxLarge)}
 	p.status.init(p)
 	for _, s := range opt.Streams {
-		if !s.Open && opt.Gate != nil && opt.Gate.Guarded() {
-			s.ours = slices.Concat(ourParams, opt.Credentials)
+		if opt.Gate != nil && opt.Gate.Guarded() {
+			s.ours = slices.Concat(ourParams, s.secrets(opt.Credentials))
 		}
 	}
 	return p
@@ -165,6 +166,7 @@ func (p *Proxy) fail(w *answer, r *http.Request, kind requestKind, err error) {
 	}
 	p.metrics.problem(problem.Code)
 	if w.status == 0 {
+		problem.challenge = p.opt.Challenge
 		problem.write(w, r.Method == http.MethodHead)
 	}
 }

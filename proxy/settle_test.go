@@ -47,17 +47,28 @@ func TestCorkWhole(t *testing.T) {
 		return resp, time.Since(began)
 	}
 	for _, n := range []int{511, 512, 513, 512} {
-		resp, took := ask("a.ts", fmt.Sprintf("Range: bytes=0-%d\r\n", n-1))
-		if got, _ := io.Copy(io.Discard, resp.Body); got != int64(n) || took > 150*time.Millisecond {
-			t.Errorf("%d of %d bytes, after %v", got, n, took)
+		least := time.Hour // of several: a kernel that waits does so each time, a machine does not
+		for try := 0; try < 10 && least > 150*time.Millisecond; try++ {
+			resp, took := ask("a.ts", fmt.Sprintf("Range: bytes=0-%d\r\n", n-1))
+			if got, _ := io.Copy(io.Discard, resp.Body); got != int64(n) {
+				t.Fatalf("%d of %d bytes", got, n)
+			}
+			least = min(least, took)
+		}
+		if least > 150*time.Millisecond {
+			t.Errorf("%d bytes came after %v", n, least)
 		}
 	}
-	resp, took := ask("first.ts", "")
-	close(hold)
-	if took > 150*time.Millisecond {
-		t.Errorf("the beginning of a fill came after %v", took)
+	least := time.Hour
+	for try := 0; try < 10 && least > 150*time.Millisecond; try++ {
+		resp, took := ask(fmt.Sprintf("first.ts?%d", try), "")
+		hold <- struct{}{}
+		io.Copy(io.Discard, resp.Body)
+		least = min(least, took)
 	}
-	io.Copy(io.Discard, resp.Body)
+	if least > 150*time.Millisecond {
+		t.Errorf("the beginning of a fill came after %v", least)
+	}
 }
 
 // TestRadioAfterSegment: one who asks for a stream while a segment is still on its way to him on the same connection, and leaves, is gone.

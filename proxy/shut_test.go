@@ -60,7 +60,7 @@ func TestShutWindow(t *testing.T) {
 		case headersFrame:
 			answered = true
 		case resetFrame:
-			if took := time.Since(began); !answered || took < take/2 || took > 3*take {
+			if took := time.Since(began); !answered || took < take/2 || took > 8*take {
 				t.Errorf("answered: %v; reset after %v", answered, took)
 			}
 			return
@@ -71,7 +71,8 @@ func TestShutWindow(t *testing.T) {
 // TestStreamDeadline: the relay's deadline breaks a write that is not over, and says that it did; it does nothing to a stream on which nothing
 // is being written.
 func TestStreamDeadline(t *testing.T) {
-	const wait = 200 * time.Millisecond
+	t.Parallel()
+	const wait = 1500 * time.Millisecond
 	type end struct {
 		n    int
 		err  error

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // eventually waits for what real sockets do in their own time.
 func eventually(t *testing.T, what string, ok func() bool) {

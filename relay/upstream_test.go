@@ -190,7 +190,7 @@ func TestPatience(t *testing.T) {
 			if r := p.reason(t); r != listen.SourceGone {
 				t.Errorf("ended for %q", r)
 			}
-			if d := time.Since(began); d < 600*time.Millisecond || d > 2500*time.Millisecond {
+			if d := time.Since(began); d < 600*time.Millisecond || d > 8*time.Second {
 				t.Errorf("ended after %v", d)
 			}
 			p.reading.Wait()
@@ -270,7 +270,7 @@ func TestHeadThatTrickles(t *testing.T) {
 	})
 	h := newRelay(t, Options{HeaderTimeout: 200 * time.Millisecond}).Hub(Mount{Key: "k", Origins: []string{o.url("/")}})
 	began := time.Now()
-	if _, err := h.Open(context.Background()); !errors.Is(err, ErrTimeout) || time.Since(began) > 2*time.Second {
+	if _, err := h.Open(context.Background()); !errors.Is(err, ErrTimeout) || time.Since(began) > 8*time.Second { // all of it would take 100 s
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
 }

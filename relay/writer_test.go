@@ -175,8 +175,11 @@ func TestNobodyWaits(t *testing.T) {
 	}
 	p := join(t, h, account(book, "quick"), 0)
 	began := time.Now()
-	var longest time.Duration
-	for n, last := 0, time.Now(); time.Since(began) < 4*time.Second; time.Sleep(5 * time.Millisecond) {
+	var longest, still time.Duration // without audio; that the machine let a nap take
+	for n, last := 0, time.Now(); time.Since(began) < 4*time.Second; {
+		slept := time.Now()
+		time.Sleep(5 * time.Millisecond)
+		still = max(still, time.Since(slept))
 		if now := len(p.received()); now > n {
 			if n > 0 {
 				longest = max(longest, time.Since(last))
@@ -184,8 +187,8 @@ func TestNobodyWaits(t *testing.T) {
 			n, last = now, time.Now()
 		}
 	}
-	if longest > 1500*time.Millisecond {
-		t.Errorf("the longest gap is %v", longest)
+	if longest > 1500*time.Millisecond+3*still {
+		t.Errorf("the longest gap is %v, and the machine stood still for %v", longest, still)
 	}
 	runsOn(t, p.received())
 }

@@ -20,6 +20,7 @@ type Lease struct {
 	Back         time.Time // since when it has come back so often
 	Backs        int       // to take a seat from its own successors
 	Kept         time.Time // when its seat was last known to be kept
+	Counted      uint64    // the face as which its seat is counted; 0: that is not known
 	Hidden       bool      // it was refused by a rule when it was last judged
 	Refused      string    // why, when it was last told that there is no room
 	RefusedUntil time.Time // while it is not asked again
@@ -28,6 +29,7 @@ type Lease struct {
 	Number int       // of times that the one who answers for its user was asked
 	Again  time.Time // when he is to be asked again; zero: never
 	Ticket string    // what he needs to know of the credentials
+	Opened int64     // of the ticket, as it is kept
 	Asked  ID        // of the session, as he was asked; empty: its own
 	Path   string    // that was asked for
 	Host   string    // where

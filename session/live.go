@@ -11,7 +11,8 @@ import (
 // Live is the table of seats that edges share: [Memory] for one edge, session/redislive on Redis for many. sessiontest holds the suite that both pass.
 //
 // A seat is a lease. It counts under the limits it uses from the moment a claim is granted until it is released, ended, taken over, or not
-// renewed for its time to live. Each method is atomic, and honours ctx; an error means that nothing is known of what was done.
+// renewed for its time to live. Each edge that claims or renews it holds it by itself, until its own time to live is over or it releases it: the seat is there as long
+// as one of them does. Each method is atomic, and honours ctx; an error means that nothing is known of what was done.
 // The clock is the table's own: edges need not agree on the time.
 type Live interface {
 	// Claim asks for a seat; see [Claim] for what is decided, and in which order.
@@ -20,8 +21,9 @@ type Live interface {
 	// Renew keeps seats. It never gives one back that is gone. The answers stand in the order of the renewals.
 	Renew(ctx context.Context, edge string, all []Renewal) ([]Standing, error)
 
-	// Release frees seats. Nothing is denied to their sessions. Keys without a seat are passed over.
-	Release(ctx context.Context, keys ...Key) error
+	// Release gives seats back that an edge holds: those that no other edge holds are free. Of an edge without a name it frees them, whoever holds them. Nothing is
+	// denied to their sessions. Keys without a seat are passed over.
+	Release(ctx context.Context, edge string, keys ...Key) error
 
 	// End frees a seat, if there is one, and denies it to its session for as long as the ending stands. Other edges are told.
 	End(ctx context.Context, e Ending) error
@@ -66,7 +68,7 @@ type Seat struct {
 
 	Started time.Time // whole milliseconds
 	Seen    time.Time // when it was last claimed or, as far as is known, active; whole milliseconds
-	Expires time.Time // whole milliseconds
+	Expires time.Time // when no edge holds it any longer; whole milliseconds
 }
 
 // Use is one limit as it applies to a seat. Name says what is counted ("user=ann", "user=ann device_type=stb"); it is what seats have in common
@@ -91,20 +93,23 @@ const (
 // It is decided in this order, all at once:
 //
 //  1. The session was ended, and the ending stands: [Ended].
-//  2. It has a seat: that is renewed, its Edge, Address and Agent replaced, and its Service if the claim names one; all else is kept. [Held].
+//  2. It has a seat. If OfUser is set and that is not UserID's, nothing is done: [Another]. Else the seat is renewed, its Edge, Address and Agent replaced, and its Service if the claim names one. If the claim has
+//     the seat's UserID, DeviceID and DeviceType, its listener is where the claim says: see [Place]. Not so if Stay is set. All else is kept. [Held].
 //  3. An app's seat with the same id and no group is there and Adopt is set: the new seat replaces it, and has its API, UserID, DeviceID,
 //     DeviceType, Service and Started where those are not empty.
 //  4. Unless Goes is set, the seat of a predecessor of the same Owner passes to it (Answer.Taken), even where there is room: of those that are not guarded the one
 //     that was seen least recently; of those seen at the same time the one that started first. Seats with a Slot, and those that an app made and that have not been played, neither pass nor take.
 //     Where the claim is not granted in the end, it does not pass.
-//  5. There is room under all of its Uses, or Restore is set: [Held]. (A use is full when Max slots count under it, this seat's own slot left out.)
+//  5. There is room under all of its Uses, or Restore is set: [Held]. (A use is full when Max slots count under it, and this seat would be one more: its own slot does not count yet, and no seat
+//     that goes by 3 or 4 gives its place under it up. So who changes channels is not refused where others have moved to and more than Max count.) Or there is when the seat of Back has gone, which was taken from this session and has no Slot: it passes back (Taken), and neither remembers it. [Held].
 //  6. Goes is set, and a seat of the same Owner that is not guarded and counts under each full use has not been seen for Silence: it passes (Taken). The least recently seen one, as above. [Held].
 //  7. Goes is set, and the seat of its Owner that counts under each full use was itself taken from this session (a zapping listener
 //     looks like two while he goes back and forth; two who listen go on doing so): while such a seat has gone from the one to the other fewer than two times within TTL, it
 //     passes back (Taken), unless it is guarded: then this session is [Refused]. After that both are known to listen. If this session started first it keeps the seat (Taken), guarded for TTL; if not it is [Refused], and the other seat
 //     is guarded for TTL.
 //  8. The seats of Terminate that count under a full use and are of the same UserID (not empty) are ended (Answer.Ended); if that makes room, [Held]. If it does not, none is ended.
-//  9. Policy is EndOldest: if the Owner had a seat ended so less than Cooldown ago, [Cooling]. Else the seats that started first are ended (Answer.Ended)
+//  9. Policy is EndOldest: if the Owner had a seat ended so less than Cooldown ago, [Cooling], and that for a quarter of Cooldown more at least, so that who asks again and
+//     again gets nobody's seat. Else the seats that started first are ended (Answer.Ended)
 //     until there is room, and their owners cool down. [Held].
 //  10. [Refused], with Full and Conflicts. A seat of the same Owner that counts under each full use, is guarded, and was seen since its guard began,
 //     is guarded for TTL from now on: who plays on is not disturbed by who tries again.
@@ -115,13 +120,16 @@ type Claim struct {
 	TTL       time.Duration
 	Policy    Policy
 	Adopt     bool
+	OfUser    bool          // who asks has shown that he is UserID, and proved nothing of the session
 	Goes      bool          // the session has begun already: it goes on
+	Stay      bool          // who asks does not know where the listener is: Uses and Owner are those that the seat was known to have
 	Age       time.Duration // since it began; Seat.Started is set from it and the table's clock
 	Restore   bool          // it had a seat that was lost through no doing of its own: no limit is asked
 	Silence   time.Duration
 	Cooldown  time.Duration
 	Sentence  time.Duration // how long an ending stands that this claim brings about
 	Terminate []Key
+	Back      Key // a session that has this one's seat and is to have another; the zero Key: none
 }
 
 // Outcome is how a claim ended.
@@ -133,6 +141,7 @@ const (
 	Cooling                // as Refused: the owner was evicted himself a moment ago
 	Ended                  // the session is over
 	Held
+	Another // the session is another user's
 )
 
 // Answer is what came of a claim.
@@ -158,6 +167,16 @@ type Renewal struct {
 	Ago      time.Duration // since it was last active; 0: it is now
 	TTL      time.Duration // from then on
 	Sighting Sighting
+	Place    *Place // where its listener is, if he has moved; passed over if another edge has seen him since. Nil: he has not
+}
+
+// Place is where a session's listener is. When he has moved his seat counts under other Uses from then on, and no longer under those that it had. It is not asked for room, since
+// who roams is not punished: more than Max may count under a use then, until some of them leave, and newcomers wait. A seat that has an Owner has another one; one without stays so.
+type Place struct {
+	Address netip.Addr
+	Agent   string
+	Owner   string
+	Uses    []Use
 }
 
 // Sighting is what an edge has seen of a session since the last renewal: from where it was asked for, and the last pieces of media that were.
@@ -175,6 +194,7 @@ type Standing struct {
 	State  State
 	Reason string     // of the ending, if it was ended
 	Others []Sighting // of the same seat at other edges, within the last TTL
+	Stray  bool       // another edge saw it last until now, and no Place was named: it may be counted as if it were there
 }
 
 // State is how a seat stands.
@@ -197,7 +217,7 @@ type Ending struct {
 // Usage is how far a limit is used.
 type Usage struct {
 	Name  string
-	Max   int // as the last claim had it
+	Max   int // as the seat that came to count under it last had it
 	Taken int // slots
 }
 

@@ -86,13 +86,7 @@ func (m *Memory) find(k Key) *seat {
 func (m *Memory) add(s *seat, uses []Use) {
 	s.uses = make([]share, 0, len(uses))
 	for _, u := range uses {
-		l := m.limits[u.Name]
-		if l == nil {
-			l = &limit{name: u.Name}
-			m.limits[u.Name] = l
-		}
-		l.max = u.Max
-		if !s.under(l) {
+		if l := m.limit(u); !s.under(l) {
 			l.add(s)
 			s.uses = append(s.uses, share{l, u.Max})
 		}
@@ -105,19 +99,35 @@ func (m *Memory) add(s *seat, uses []Use) {
 	m.n++
 }
 
+// limit is the one that a use is of.
+func (m *Memory) limit(u Use) *limit {
+	l := m.limits[u.Name]
+	if l == nil {
+		l = &limit{name: u.Name}
+		m.limits[u.Name] = l
+	}
+	l.max = u.Max
+	return l
+}
+
 func (m *Memory) remove(s *seat) {
 	s.gone = true
 	m.queue.remove(s)
 	for _, u := range s.uses {
 		u.remove(s)
-		if u.taken() == 0 {
-			delete(m.limits, u.name)
-		}
+		m.tidy(u.limit)
 	}
 	m.ids.remove(s)
 	m.users.remove(s)
 	m.owners.remove(s)
 	m.n--
+}
+
+// tidy forgets a limit that nobody counts under any longer.
+func (m *Memory) tidy(l *limit) {
+	if l.taken() == 0 {
+		delete(m.limits, l.name)
+	}
 }
 
 // Renew keeps seats.
@@ -147,22 +157,31 @@ func (m *Memory) renew(edge unique.Handle[string], r *Renewal, now int64) Standi
 		}
 		return Standing{}
 	}
-	if active := now - ms(r.Ago); active >= s.seen {
+	active := now - ms(r.Ago)
+	m.hold(s, edge, active+ms(r.TTL))
+	here, stray := active >= s.seen, false
+	if r.Place != nil && (here || s.edge == edge) {
+		m.move(s, r.Place)
+	} else {
+		stray = here && s.edge != edge
+	}
+	if here {
 		s.seen, s.edge = active, edge
 	}
-	s.expires = max(s.expires, now-ms(r.Ago)+ms(r.TTL))
-	return Standing{State: Kept, Others: s.sight(edge, &r.Sighting, now, ms(r.TTL))}
+	return Standing{State: Kept, Others: s.sight(edge, &r.Sighting, now, ms(r.TTL)), Stray: stray}
 }
 
-// Release frees seats.
-func (m *Memory) Release(ctx context.Context, keys ...Key) error {
+// Release gives seats back.
+func (m *Memory) Release(ctx context.Context, edge string, keys ...Key) error {
+	name := unique.Make(edge)
 	for part := range slices.Chunk(keys, batch) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		m.mu.Lock()
+		now := time.Now().UnixMilli()
 		for _, k := range part {
-			if s := m.find(k); s != nil {
+			if s := m.find(k); s != nil && (edge == "" || !m.letGo(s, name, now)) {
 				m.remove(s)
 			}
 		}

@@ -71,7 +71,7 @@ func BenchmarkMemoryClaim(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			m.Claim(ctx, fresh)
-			m.Release(ctx, fresh.Seat.Key)
+			m.Release(ctx, "", fresh.Seat.Key)
 		}
 	})
 	b.Run("refused", func(b *testing.B) {

@@ -88,7 +88,7 @@ func TestMemoryChurn(t *testing.T) {
 	for i := range 10_000 {
 		held(t, m, seatOf(i%2000+i))
 		if i%3 > 0 {
-			if err := m.Release(t.Context(), seatOf((i*7)%2000+i/2).Seat.Key, seatOf(i%2000+i).Seat.Key); err != nil {
+			if err := m.Release(t.Context(), "", seatOf((i*7)%2000+i/2).Seat.Key, seatOf(i%2000+i).Seat.Key); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Claim decides in the order of [Claim].
@@ -17,6 +18,9 @@ func (m *Memory) Claim(ctx context.Context, c *Claim) (Answer, error) {
 		return Answer{Outcome: Ended, Reason: reason}, nil
 	}
 	if s := m.find(c.Seat.Key); s != nil { // 2
+		if c.OfUser && s.user != c.Seat.UserID {
+			return Answer{Outcome: Another}, nil
+		}
 		return Answer{Outcome: Held, Seat: m.again(s, c, now)}, nil
 	}
 	d := decision{m: m, c: c, now: now, seat: newSeat(c, now)}
@@ -28,20 +32,38 @@ func (m *Memory) Claim(ctx context.Context, c *Claim) (Answer, error) {
 	}
 	d.predecessor() // 4
 	d.full = d.left(nil)
-	if len(d.full) == 0 || c.Restore { // 5
+	if len(d.full) == 0 || c.Restore || d.back() { // 5
 		return d.grant(nil)
 	}
 	return d.contest()
 }
 
+// back has the seat that was taken from this session go, if that makes room.
+func (d *decision) back() bool {
+	s := d.m.find(d.c.Back)
+	if s == nil || s.slot != "" || !s.takenFrom(d.seat.key) || slices.Contains(d.gone, s) {
+		return false
+	}
+	d.gone = append(d.gone, s)
+	if len(d.left(nil)) > 0 {
+		d.gone = d.gone[:len(d.gone)-1]
+		return false
+	}
+	d.returned = []Key{s.key}
+	return true
+}
+
 // again renews a session's own seat.
 func (m *Memory) again(s *seat, c *Claim, now int64) Seat {
 	n := newSeat(c, now)
+	m.hold(s, n.edge, n.expires)
 	s.edge, s.address, s.agent, s.seen = n.edge, n.address, n.agent, now
+	if !c.Stay && s.user == n.user && s.device == n.device && s.kindOf == n.kindOf {
+		m.move(s, &Place{Address: c.Seat.Address, Agent: c.Seat.Agent, Owner: c.Seat.Owner, Uses: c.Seat.Uses})
+	}
 	if c.Seat.Service != "" {
 		s.served = n.served
 	}
-	s.expires = max(s.expires, n.expires)
 	return s.view()
 }
 
@@ -51,10 +73,12 @@ type decision struct {
 	c     *Claim
 	now   int64
 	seat  *seat   // that is asked for
-	gone  []*seat // adopted and taken: they are not counted
+	gone  []*seat // adopted, taken and passed back: they are not counted
 	taken []*seat
 	full  []Use
 	rows  []*limit // of full
+
+	returned []Key // by rule 5
 }
 
 // predecessor finds the seat that passes to a session that begins (rule 4).
@@ -78,7 +102,7 @@ func (d *decision) predecessor() {
 func (d *decision) left(ended []*seat) []Use {
 	var full []Use
 	for _, u := range d.c.Seat.Uses {
-		if d.count(d.m.limits[u.Name], ended) >= u.Max {
+		if l := d.m.limits[u.Name]; d.count(l, ended) >= u.Max && (l == nil || d.count(l, nil) == l.taken()) {
 			full = append(full, u)
 		}
 	}
@@ -134,6 +158,7 @@ func (d *decision) contest() (Answer, error) {
 	}
 	if d.c.Policy == EndOldest { // 9
 		if at, ok := d.m.cooled.get(d.seat.owner, d.now); ok && d.now-at < ms(d.c.Cooldown) {
+			d.m.cool(d.seat.owner, max(at, d.now-ms(d.c.Cooldown)*3/4), d.c.Cooldown)
 			return d.refuse(Cooling)
 		}
 		if ended, ok := d.oldest(); ok {
@@ -264,12 +289,17 @@ func (d *decision) oldest() ([]*seat, bool) {
 	}
 }
 
+// cool has an owner cool down as if he had been evicted at that time.
+func (m *Memory) cool(owner string, at int64, cooldown time.Duration) {
+	m.cooled.put(owner, at, at+ms(cooldown))
+}
+
 func (d *decision) evict(ended []*seat) (Answer, error) {
 	a, err := d.grant(ended)
 	if err == nil {
 		for _, s := range ended {
 			if s.owner != "" {
-				d.m.cooled.put(s.owner, d.now, d.now+ms(d.c.Cooldown))
+				d.m.cool(s.owner, d.now, d.c.Cooldown)
 			}
 		}
 	}
@@ -293,7 +323,7 @@ func (d *decision) grant(ended []*seat) (Answer, error) {
 		m.ended.put(s.key, Evicted, d.now+ms(d.c.Sentence))
 	}
 	m.add(d.seat, d.c.Seat.Uses)
-	return Answer{Outcome: Held, Seat: d.seat.view(), Taken: keys(d.taken), Ended: keys(ended)}, nil
+	return Answer{Outcome: Held, Seat: d.seat.view(), Taken: append(keys(d.taken), d.returned...), Ended: keys(ended)}, nil
 }
 
 // inherit remembers whom the seat was taken from, and when they last had it from each other.

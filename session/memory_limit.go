@@ -30,13 +30,27 @@ func (l *limit) add(s *seat) {
 	l.slots[s.slot]++
 }
 
-// remove is told of a seat that has gone. The list is cleared of such when a quarter of it is, so that each costs little.
-func (l *limit) remove(s *seat) {
+func (l *limit) uncount(s *seat) {
 	if s.slot == "" {
 		l.alone--
 	} else if l.slots[s.slot]--; l.slots[s.slot] == 0 {
 		delete(l.slots, s.slot)
 	}
+}
+
+// leave takes out a seat that counts elsewhere from now on.
+func (l *limit) leave(s *seat) {
+	l.uncount(s)
+	i, _ := slices.BinarySearchFunc(l.seats, s, began)
+	for l.seats[i] != s { // one that has gone may have begun when it did, under its key
+		i++
+	}
+	l.seats = slices.Delete(l.seats, i, i+1)
+}
+
+// remove is told of a seat that has gone. The list is cleared of such when a quarter of it is, so that each costs little.
+func (l *limit) remove(s *seat) {
+	l.uncount(s)
 	l.gone++
 	for l.gone > 0 && len(l.seats) > 0 && l.seats[0].gone {
 		l.seats[0] = nil

@@ -36,6 +36,13 @@ type history struct {
 	from    Key      // the session it was taken from
 	passed  [2]int64 // when it last went between that session and this one, the later first; 0: it did not
 	seen    []seen
+	holds   []hold // of each edge that holds the seat; nil: only the one that saw it last does
+}
+
+// hold is until when an edge holds a seat.
+type hold struct {
+	edge  unique.Handle[string]
+	until int64
 }
 
 type seen struct {

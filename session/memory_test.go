@@ -15,7 +15,11 @@ func TestMemory(t *testing.T) {
 
 // TestMemoryModel compares it with the naive model over random lives.
 func TestMemoryModel(t *testing.T) {
-	for seed := range uint64(80) {
+	seeds := uint64(80)
+	if testing.Short() {
+		seeds = 16
+	}
+	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
 			sessiontest.Compare(t, session.NewMemory(100), seed, 300, true)
 		})

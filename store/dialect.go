@@ -33,6 +33,7 @@ var sqlite = dialect{strings.NewReplacer(
 	"{clustered}", "WITHOUT ROWID, STRICT",
 	"{by ignored}", "INDEXED BY listen_events_ignored",
 	"{by time}", "INDEXED BY listen_events_time",
+	"{by session}", "INDEXED BY sessions_session",
 	"{by evidence time}", "INDEXED BY evidence_time",
 	"{by evidence rule}", "INDEXED BY evidence_rule",
 	"{by evidence group}", "INDEXED BY evidence_group",

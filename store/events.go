@@ -24,7 +24,7 @@ type statements struct {
 	clearBoard, postNote, withdrawNote, listBoard                                      string
 	insertEvidence, evidenceTime, pruneEvidence                                        string
 	evidenceByTime, evidenceByRule, evidenceByGroup, evidenceByUser, evidenceBySession string
-	insertRemoval, dueRemovals, retryRemoval, dropRemoval                              string
+	insertRemoval, dueRemovals, openRemovals, retryRemoval, dropRemoval, heard         string
 }
 
 func speak(d dialect) statements {
@@ -57,6 +57,8 @@ func speak(d dialect) statements {
 
 		insertRemoval: d.say(insertRemoval),
 		dueRemovals:   d.say(dueRemovals),
+		openRemovals:  d.say(openRemovals),
+		heard:         d.say(heard),
 		retryRemoval:  d.say(retryRemoval),
 		dropRemoval:   d.say(dropRemoval),
 	}

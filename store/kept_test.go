@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"sync"
 	"testing"
@@ -39,7 +40,7 @@ func keeperSuite(t *testing.T, open func(t *testing.T) (one, other keeper)) {
 		"board": boardOrder, "board's ends": boardEnds, "notes are whole": notesAreWhole, "notes of two": notesOfTwo,
 		"evidence is whole": evidenceIsWhole, "evidence in pages": evidencePages, "evidence of a time": evidenceOfATime,
 		"page after a pruned row": pageAfterPruned, "prune in pieces": pruneEvidenceInPieces, "all or nothing": allOrNothing,
-		"removals": removals, "removals are whole": removalsAreWhole, "nothing": nothing, "cancelled": keeperCancelled,
+		"removals": removals, "removals are whole": removalsAreWhole, "open removals": removalsOpen, "nothing": nothing, "cancelled": keeperCancelled,
 	} {
 		t.Run(name, func(t *testing.T) {
 			one, other := open(t)
@@ -243,6 +244,40 @@ func removalsAreWhole(t *testing.T, k, other keeper) {
 	same(t, "removals", got, want)
 }
 
+// removalsOpen: what is open is not due until it is over, and then once; what is over is not opened again.
+func removalsOpen(t *testing.T, k, other keeper) {
+	at := time.UnixMilli(1_700_000_000_123).UTC()
+	var all []auth.Removal
+	for id := range int64(5) {
+		all = append(all, auth.Removal{ID: 1e18 + id, Open: true, SessionID: fmt.Sprint(id), Group: "g", Ticket: "t", Began: at})
+	}
+	must(t, k.AddRemovals(t.Context(), all))
+	open := func(after int64, limit int) []auth.Removal {
+		t.Helper()
+		found, err := other.OpenRemovals(t.Context(), after, limit)
+		must(t, err)
+		return found
+	}
+	due := func() []auth.Removal {
+		t.Helper()
+		found, err := other.DueRemovals(t.Context(), time.UnixMilli(math.MaxInt64), 10)
+		must(t, err)
+		return found
+	}
+	same(t, "open", open(0, 10), all)
+	same(t, "from the second on", open(1e18+1, 2), all[2:4])
+	same(t, "due", due(), nil)
+
+	over := all[1]
+	over.Open, over.Address, over.Duration, over.Bytes, over.At, over.Next = false, "192.0.2.1", time.Second, 7, at, at
+	must(t, k.AddRemovals(t.Context(), []auth.Removal{over}))
+	must(t, k.RetryRemoval(t.Context(), over.ID, 3, at.Add(time.Minute)))
+	over.Tries, over.Next = 3, at.Add(time.Minute)
+	must(t, k.AddRemovals(t.Context(), []auth.Removal{all[1], {ID: over.ID, Bytes: 9, At: at}}))
+	same(t, "due when it is over", due(), []auth.Removal{over})
+	same(t, "open still", open(0, 10), []auth.Removal{all[0], all[2], all[3], all[4]})
+}
+
 func nothing(t *testing.T, k, _ keeper) {
 	must(t, k.AppendEvidence(t.Context(), nil))
 	must(t, k.AddRemovals(t.Context(), nil))
@@ -274,6 +309,8 @@ func keeperCancelled(t *testing.T, k, _ keeper) {
 		"DueRemovals":    func() error { _, err := k.DueRemovals(ctx, time.Now(), 1); return err },
 		"RetryRemoval":   func() error { return k.RetryRemoval(ctx, 1, 1, time.Now().Add(time.Hour)) },
 		"DropRemoval":    func() error { return k.DropRemoval(ctx, 1) },
+		"OpenRemovals":   func() error { _, err := k.OpenRemovals(ctx, 0, 1); return err },
+		"Heard":          func() error { _, _, err := k.Heard(ctx, "s", "g", time.Time{}, time.Now()); return err },
 	} {
 		if err := do(); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v; want %v", name, err, context.Canceled)

@@ -27,7 +27,7 @@ func TestOpenRefuses(t *testing.T) {
 	command(t, path("clash.db"), "PRAGMA application_id = 0x45415253; PRAGMA user_version = 1; CREATE TABLE removals (furniture TEXT)")
 	for _, c := range []struct{ name, want string }{
 		{path("text.db"), "the file is not a SQLite database"},
-		{path("newer.db"), "made by a newer earshot: its version is 9, this one knows versions up to 2"},
+		{path("newer.db"), "made by a newer earshot: its version is 9, this one knows versions up to 3"},
 		{path("foreign.db"), "another program's database"},
 		{path("marked.db"), "another program's database"},
 		{path("clash.db"), "migrate to version 2: table removals already exists"},
@@ -110,7 +110,7 @@ func TestOpenAgain(t *testing.T) {
 		t.Errorf("after opening again: %v, %v; want the one session", found, err)
 	}
 	for pragma, want := range map[string]string{"journal_mode": "wal", "page_size": "8192", "synchronous": "1", "busy_timeout": "50",
-		"user_version": "2", "integrity_check": "ok"} {
+		"user_version": "3", "integrity_check": "ok"} {
 		if got := ask[string](t, again.write, "PRAGMA "+pragma); got != want {
 			t.Errorf("%s is %s, want %s", pragma, got, want)
 		}

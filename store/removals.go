@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"time"
 
 	"earshot/auth"
@@ -11,7 +12,7 @@ import (
 
 var _ auth.Removals = (*SQLite)(nil)
 
-// AddRemovals implements [auth.Removals]: all of them are kept, or none.
+// AddRemovals implements [auth.Removals]: all of them are kept, or none. One without an ID gets one.
 func (s *SQLite) AddRemovals(ctx context.Context, all []auth.Removal) error {
 	if len(all) == 0 {
 		return nil
@@ -24,8 +25,12 @@ func (s *SQLite) AddRemovals(ctx context.Context, all []auth.Removal) error {
 		defer insert.Close()
 		for i := range all {
 			r := &all[i]
-			if _, err := insert.ExecContext(ctx, r.SessionID, r.Group, r.Kind, r.Path, r.Host, r.User, r.Ticket, r.Address, r.Agent,
-				r.Duration.Milliseconds(), r.Bytes, msOf(r.At), r.Tries, msOf(r.Next)); err != nil {
+			next := msOf(r.Next)
+			if r.Open {
+				next = math.MaxInt64
+			}
+			if _, err := insert.ExecContext(ctx, r.ID, r.SessionID, r.Group, r.Kind, r.Path, r.Host, r.User, r.Ticket, r.Address, r.Agent,
+				r.Duration.Milliseconds(), r.Bytes, msOf(r.At), r.Tries, next, msOf(r.Began)); err != nil {
 				return err
 			}
 		}
@@ -37,19 +42,45 @@ func (s *SQLite) AddRemovals(ctx context.Context, all []auth.Removal) error {
 	return nil
 }
 
-// DueRemovals implements [auth.Removals]: those whose time has come, the longest due first.
+// DueRemovals implements [auth.Removals].
 func (s *SQLite) DueRemovals(ctx context.Context, now time.Time, limit int) ([]auth.Removal, error) {
-	due, err := collect(ctx, s.read, func(rows *sql.Rows) (r auth.Removal, err error) {
-		var duration, at, next int64
-		err = rows.Scan(&r.ID, &r.SessionID, &r.Group, &r.Kind, &r.Path, &r.Host, &r.User, &r.Ticket, &r.Address, &r.Agent,
-			&duration, &r.Bytes, &at, &r.Tries, &next)
-		r.Duration, r.At, r.Next = time.Duration(duration)*time.Millisecond, timeOf(at), timeOf(next)
-		return r, err
-	}, s.said.dueRemovals, now.UnixMilli(), limit)
+	due, err := collect(ctx, s.read, scanRemoval, s.said.dueRemovals, now.UnixMilli(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("list due removals of %s: %w", s.path, err)
 	}
 	return due, nil
+}
+
+// OpenRemovals implements [auth.Removals].
+func (s *SQLite) OpenRemovals(ctx context.Context, after int64, limit int) ([]auth.Removal, error) {
+	open, err := collect(ctx, s.read, scanRemoval, s.said.openRemovals, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list open removals of %s: %w", s.path, err)
+	}
+	return open, nil
+}
+
+func scanRemoval(rows *sql.Rows) (r auth.Removal, err error) {
+	var duration, at, next, began int64
+	err = rows.Scan(&r.ID, &r.SessionID, &r.Group, &r.Kind, &r.Path, &r.Host, &r.User, &r.Ticket, &r.Address, &r.Agent,
+		&duration, &r.Bytes, &at, &r.Tries, &next, &began)
+	r.Duration, r.At, r.Began = time.Duration(duration)*time.Millisecond, timeOf(at), timeOf(began)
+	if r.Open = next == math.MaxInt64; !r.Open {
+		r.Next = timeOf(next)
+	}
+	return r, err
+}
+
+// Heard implements [auth.Removals].
+func (s *SQLite) Heard(ctx context.Context, id, group string, from, to time.Time) (bytes int64, last time.Time, err error) {
+	var lastMS int64
+	err = patiently(ctx, func() error {
+		return s.read.QueryRowContext(ctx, s.said.heard, id, group, from.UnixMilli(), to.UnixMilli()).Scan(&bytes, &lastMS)
+	})
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("sum up what a session had in %s: %w", s.path, outcome(ctx, err))
+	}
+	return bytes, timeOf(lastMS), nil
 }
 
 // RetryRemoval implements [auth.Removals]. One that is gone is no error.

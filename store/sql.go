@@ -20,6 +20,8 @@ package store
 //
 // Version 2: the board of notes (until_ms 0: for ever), evidence of blackouts, and what backends are yet to be told of
 // sessions that are over. Evidence is summed up before it is stored, so it can afford an index for each question.
+//
+// Version 3: removals of sessions that go on, next_ms of which is the last there is.
 var migrations = []string{
 	`CREATE TABLE listen_events (
 	id {serial},
@@ -133,6 +135,8 @@ CREATE TABLE removals (
 	next_ms {int} NOT NULL
 ) {table};
 CREATE INDEX removals_next ON removals (next_ms, id);`,
+
+	`ALTER TABLE removals ADD COLUMN began_ms {int} NOT NULL DEFAULT 0;`,
 }
 
 // thisSession picks the session whose key is bound to ?1 and ?2. The casts look idle; see [dialect].
@@ -260,15 +264,33 @@ const (
 	SELECT id FROM evidence {by evidence time} WHERE at_ms < ?1 ORDER BY at_ms, id LIMIT ?2)`
 )
 
-const (
-	insertRemoval = `INSERT INTO removals (session_id, group_key, kind, path, host, user_id, ticket, ip, user_agent,
-	duration_ms, bytes, at_ms, tries, next_ms)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`
+// never is next_ms of a removal whose session goes on.
+const never = `9223372036854775807`
 
-	dueRemovals = `SELECT id, session_id, group_key, kind, path, host, user_id, ticket, ip, user_agent,
-	duration_ms, bytes, at_ms, tries, next_ms
-FROM removals WHERE next_ms <= ?1 ORDER BY next_ms, id LIMIT ?2`
+const removalColumns = `id, session_id, group_key, kind, path, host, user_id, ticket, ip, user_agent,
+	duration_ms, bytes, at_ms, tries, next_ms, began_ms`
+
+const (
+	insertRemoval = `INSERT INTO removals (` + removalColumns + `)
+VALUES (NULLIF(?1, 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+ON CONFLICT (id) DO UPDATE SET user_id = excluded.user_id, ip = excluded.ip, user_agent = excluded.user_agent,
+	duration_ms = excluded.duration_ms, bytes = excluded.bytes, at_ms = excluded.at_ms, tries = excluded.tries, next_ms = excluded.next_ms
+WHERE removals.next_ms = ` + never
+
+	dueRemovals = `SELECT ` + removalColumns + `
+FROM removals WHERE next_ms <= ?1 AND next_ms < ` + never + ` ORDER BY next_ms, id LIMIT ?2`
+
+	openRemovals = `SELECT ` + removalColumns + `
+FROM removals WHERE next_ms = ` + never + ` AND id > ?1 ORDER BY id LIMIT ?2`
 
 	retryRemoval = `UPDATE removals SET tries = ?2, next_ms = ?3 WHERE id = ?1`
 	dropRemoval  = `DELETE FROM removals WHERE id = ?1`
 )
+
+// heard sums what a session had from ?3 to ?4, in open events, ignored ones and rows.
+const heard = `WITH RECURSIVE ` + chain + `,
+part AS (
+	SELECT bytes, time_ms FROM listen_events WHERE id IN (SELECT id FROM chain UNION ALL ` + ignored + `)
+	UNION ALL
+	SELECT bytes, ended_ms FROM sessions {by session} WHERE ` + thisSession + `)
+SELECT COALESCE(sum(bytes), 0), COALESCE(max(time_ms), 0) FROM part WHERE time_ms >= ?3 AND time_ms < ?4`

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +57,11 @@ func (e *edge) openDoor(signer *session.Signer, registry *prometheus.Registry) (
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	e.gate.Restore(ctx)
+	if e.auth != nil {
+		if err := e.auth.Restore(ctx); err != nil {
+			e.log.Error("which sessions the auth callback is yet to be told of could not be read; it is told after the next start", "err", err)
+		}
+	}
 	return nil
 }
 
@@ -82,10 +88,10 @@ func newAuth(cfg *config.Config, removals auth.Removals, log *slog.Logger, metri
 	if cfg.Auth == nil {
 		return nil, nil
 	}
-	opt := auth.Options{Removals: removals, Log: log, Metrics: metrics}
+	opt := auth.Options{Removals: removals, Idle: cfg.Listening.Idle, UserAgent: product(), Log: log, Metrics: metrics}
 	if j := cfg.Auth.JWT; j != nil {
 		opt.JWT = &auth.JWT{Secret: j.Secret, Keys: j.Keys, JWKS: j.JWKS, User: j.User, Device: j.Device, DeviceType: j.DeviceType,
-			Streams: j.Streams, Param: j.Param, Leeway: j.Leeway}
+			Streams: j.Streams, Param: j.Param, Leeway: j.Leeway, NeedsUser: needsUser(cfg)}
 	}
 	if s := cfg.Auth.SignedURL; s != nil {
 		opt.SignedURL = &auth.SignedURL{Key: s.Key, Param: s.Param}
@@ -95,9 +101,24 @@ func newAuth(cfg *config.Config, removals auth.Removals, log *slog.Logger, metri
 	}
 	a, err := auth.New(opt)
 	if err != nil {
-		return nil, cfg.Problem("auth", err.Error())
+		return nil, authProblem(cfg, err)
 	}
 	return a, nil
+}
+
+// needsUser tells whether a token must name a user: where users are counted, one without would be counted nowhere. A backend that is asked as well may name him.
+func needsUser(cfg *config.Config) bool {
+	counted := slices.ContainsFunc(cfg.Limits, func(l config.Limit) bool { return l.Per == "user" })
+	return cfg.Auth.JWT.UserSet || counted && cfg.Auth.Callback == nil
+}
+
+// authProblem is what is wrong with who may listen, at its line: the text begins with the key, where there is one to blame.
+func authProblem(cfg *config.Config, err error) error {
+	key, text, ok := strings.Cut(err.Error(), ": ")
+	if !ok || !strings.HasPrefix(key, "auth.") || strings.Contains(key, " ") {
+		key, text = "auth", strings.TrimPrefix(err.Error(), "auth: ")
+	}
+	return cfg.Problem(key, text)
 }
 
 // blackouts turns the configured rules into the gate's. What is wrong with one names its line.
@@ -107,13 +128,13 @@ func blackouts(cfg *config.Config) (rules []blackout.Rule, err error) {
 		b := &cfg.Blackouts[i]
 		r := blackout.Rule{ID: b.ID, Streams: b.Streams, Where: audience(b.Where), Except: audience(b.Except), From: b.From, To: b.To,
 			Schedule: b.Schedule, Action: blackout.Action(b.Action), Unknown: blackout.Action(b.Unknown), Message: b.Message}
-		field := ""
-		if _, err := blackout.ParseSchedule(b.Schedule); b.Schedule != "" && err != nil {
-			field = "schedule"
+		field, wrong := "schedule", error(nil)
+		if _, wrong = blackout.ParseSchedule(b.Schedule); wrong == nil {
+			field, wrong = "", r.Check()
 		}
-		if err := r.Check(); err != nil {
+		if wrong != nil {
 			var found config.Errors
-			if errors.As(cfg.BlackoutProblem(i, field, err.Error()), &found) {
+			if errors.As(cfg.BlackoutProblem(i, field, wrong.Error()), &found) {
 				problems = append(problems, found...)
 			}
 		}

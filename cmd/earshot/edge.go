@@ -93,7 +93,7 @@ func (e *edge) wire() (err error) {
 	if err := e.openMeters(metrics); err != nil {
 		return err
 	}
-	server := "Earshot/" + version()
+	server := product()
 	room, err := blob.Open(filepath.Join(cfg.Data, "cache"))
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func (e *edge) wire() (err error) {
 		Started:   metrics.Started,
 	}
 	if e.auth != nil {
-		opt.Credentials, opt.CutPath = e.auth.Params(), e.auth.CutPath
+		opt.Credentials, opt.CutPath, opt.Challenge = e.auth.Params(), e.auth.CutPath, e.auth.Challenge()
 	}
 	e.proxy = proxy.New(opt)
 	e.front = e.proxy

@@ -139,6 +139,9 @@ func version() string {
 	return "devel"
 }
 
+// product is by what others know the edge.
+func product() string { return "Earshot/" + version() }
+
 func checkCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("check", flag.ContinueOnError)
 	file := configFlag(flags)

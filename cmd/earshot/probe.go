@@ -50,7 +50,7 @@ func newProber(cfg *config.Config, client *origin.Client, hosts []origin.Host) *
 		cfg:   cfg,
 		all:   all,
 		proxy: proxy.New(proxy.Options{Streams: all, Origin: client}),
-		relay: relay.New(relay.Options{UserAgent: "Earshot/" + version(), HeaderTimeout: probeEach, Access: relayAccess(hosts), Dial: client.Dial}),
+		relay: relay.New(relay.Options{UserAgent: product(), HeaderTimeout: probeEach, Access: relayAccess(hosts), Dial: client.Dial}),
 		paths: make(map[*proxy.Stream][]string),
 		limit: probeOrigin,
 	}
@@ -101,7 +101,7 @@ func probeOrigins(ctx context.Context, cfg *config.Config, paths []string, stdou
 	if err != nil {
 		return err
 	}
-	client := origin.New(origin.Options{UserAgent: "Earshot/" + version(), HeaderTimeout: probeEach, Hosts: hosts, Origins: namedOrigins(cfg)})
+	client := origin.New(origin.Options{UserAgent: product(), HeaderTimeout: probeEach, Hosts: hosts, Origins: namedOrigins(cfg)})
 	defer client.Close()
 	p := newProber(cfg, client, hosts)
 	defer p.proxy.Close()

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"earshot/session"
@@ -35,10 +36,11 @@ func claimArgs(m string, c *session.Claim) []any {
 			terminate = append(terminate, m)
 		}
 	}
-	args := make([]any, 0, 24+2*len(s.Uses)+len(terminate))
+	back, _ := member(c.Back) // of none it is empty
+	args := make([]any, 0, 25+2*len(s.Uses)+len(terminate))
 	args = append(args, m, escape(s.Key.ID), max(1, milliseconds(c.TTL)), string(c.Policy), flags(c), milliseconds(c.Age), milliseconds(c.Silence),
 		milliseconds(c.Cooldown), milliseconds(c.Sentence), tag(s.Owner), len(s.Uses), len(terminate),
-		s.UserID, s.Slot, bit(s.API), s.Edge, addressText(s), s.Agent, string(s.Kind), s.DeviceID, s.DeviceType, s.Service, s.Owner)
+		s.UserID, s.Slot, bit(s.API), s.Edge, addressText(s.Address), s.Agent, string(s.Kind), s.DeviceID, s.DeviceType, s.Service, s.Owner, back)
 	for _, u := range s.Uses {
 		args = append(args, u.Name, u.Max)
 	}
@@ -51,7 +53,7 @@ func flags(c *session.Claim) string {
 		on   bool
 		char byte
 	}{
-		{c.Adopt, 'a'}, {c.Goes, 'g'}, {c.Restore, 'r'},
+		{c.Adopt, 'a'}, {c.OfUser, 'u'}, {c.Goes, 'g'}, {c.Stay, 's'}, {c.Restore, 'r'},
 		{c.Seat.Owner != "" && c.Seat.Slot == "" && (!c.Seat.API || c.Seat.Key.Group != ""), 'p'},
 	} {
 		if f.on {
@@ -77,11 +79,11 @@ func bit(b bool) int {
 	return 0
 }
 
-func addressText(s *session.Seat) string {
-	if !s.Address.IsValid() {
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
 		return ""
 	}
-	return s.Address.String()
+	return a.String()
 }
 
 // answer reads what claim.lua returned.
@@ -90,7 +92,7 @@ func (t *Table) answer(c *session.Claim, l []any) (session.Answer, error) {
 	a := session.Answer{Outcome: session.Outcome(r.number()), Reason: r.text()}
 	own, taken, ended, full, conflicts := r.list(), r.list(), r.list(), r.list(), r.list()
 	t.metrics.damage(r.number())
-	if r.bad || a.Outcome > session.Held {
+	if r.bad || a.Outcome > session.Another {
 		return session.Answer{}, fail("claim", "%d elements", len(l))
 	}
 	if a.Outcome == session.Held {

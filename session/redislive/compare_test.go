@@ -47,7 +47,7 @@ func (v *virtual) set(now time.Time) {
 func TestAgainstTheModel(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
-	for seed := range uint64(24) {
+	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { play(t, s, seed, 200) })
 	}
 }
@@ -96,11 +96,12 @@ func play(t *testing.T, s *server, seed uint64, steps int) {
 			what, got, want = fmt.Sprintf("renew at %s %+v", edge, all), tidyStandings(a), tidyStandings(b)
 		case n < 15:
 			k := randomKey(r)
-			what = fmt.Sprint("release ", k)
-			if err := v.Release(ctx, k); err != nil {
+			edge := []string{"", "edge %0", "edge %1"}[r.IntN(3)]
+			what = fmt.Sprintf("release at %q %v", edge, k)
+			if err := v.Release(ctx, edge, k); err != nil {
 				t.Fatal(err)
 			}
-			model.Release(ctx, k)
+			model.Release(ctx, edge, k)
 		case n < 16:
 			e := session.Ending{Key: randomKey(r), Reason: "kicked", For: minutes(r, 10)}
 			what = fmt.Sprintf("end %+v", e)
@@ -200,14 +201,14 @@ func randomClaim(r dice) *session.Claim {
 	if r.IntN(8) == 0 {
 		c.Seat.Address = netip.Addr{}
 	}
-	for _, u := range []session.Use{{Name: "user", Max: 1 + r.IntN(3)}, {Name: "stream", Max: 2 + r.IntN(4)}, {Name: "edge", Max: r.IntN(9)}} {
-		if r.IntN(2) == 0 {
-			c.Seat.Uses = append(c.Seat.Uses, u)
-		}
-	}
+	c.Seat.Uses = randomUses(r)
 	if r.duel && r.IntN(4) > 0 {
 		c.Seat.Owner, c.Seat.Slot, c.Policy, c.Goes = "o1", "", session.Reject, r.IntN(6) > 0
 		c.Seat.Uses, c.Silence = []session.Use{{Name: "user", Max: 1}}, 5*time.Minute
+	}
+	c.OfUser, c.Stay = r.IntN(8) == 0, r.IntN(8) == 0
+	if r.IntN(3) == 0 {
+		c.Back = randomKey(r)
 	}
 	for range r.IntN(3) {
 		c.Terminate = append(c.Terminate, randomKey(r))
@@ -223,7 +224,20 @@ func randomRenewal(r dice) session.Renewal {
 			n.Sighting.Pieces = append(n.Sighting.Pieces, r.Uint64())
 		}
 	}
+	if r.IntN(2) == 0 {
+		n.Place = &session.Place{Address: netip.MustParseAddr("192.0.2.9"), Agent: []string{"", "b"}[r.IntN(2)],
+			Owner: []string{"", "o1", "o2", "o3"}[r.IntN(4)], Uses: randomUses(r)}
+	}
 	return n
+}
+
+func randomUses(r dice) (all []session.Use) {
+	for _, u := range []session.Use{{Name: "user", Max: 1 + r.IntN(3)}, {Name: "stream", Max: 2 + r.IntN(4)}, {Name: "edge", Max: r.IntN(9)}} {
+		if r.IntN(2) == 0 {
+			all = append(all, u)
+		}
+	}
+	return all
 }
 
 // tidy makes answers comparable: an empty list is no list, and times are in one zone.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,12 @@ import (
 	"earshot/session"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv(claimAt); url != "" {
+		os.Exit(claimAtURL(url))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func seatClaim(id string) *session.Claim {
 	return &session.Claim{TTL: time.Hour, Policy: session.Reject, Seat: session.Seat{Key: session.Key{ID: session.ID(id), Group: "g"}, UserID: "ann", Owner: "o" + id,
@@ -113,7 +119,7 @@ func TestNothingIsLeft(t *testing.T) {
 			t.Errorf("%q lives for %v", key, ttl)
 		}
 	}
-	if len(kinds) != 14 {
+	if len(kinds) != 15 {
 		t.Errorf("%d kinds of keys: %v", len(kinds), kinds)
 	}
 	seats, err := table.Seats(ctx, "", "", 100)
@@ -121,7 +127,7 @@ func TestNothingIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, seat := range seats {
-		if err := table.Release(ctx, seat.Key); err != nil {
+		if err := table.Release(ctx, "", seat.Key); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -196,6 +202,46 @@ func counted(t *testing.T, reg *prometheus.Registry, name string) float64 {
 	}
 	t.Fatal("no ", name)
 	return 0
+}
+
+// TestDamagedPlaces: what a listener who moves is to be counted by is no set. The others of the batch are renewed, and he is.
+func TestDamagedPlaces(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	ctx := context.Background()
+	table := s.open(t, "places")
+	var all []session.Renewal
+	for _, id := range []string{"a", "b", "c"} {
+		c := seatClaim(id)
+		c.Seat.Uses = []session.Use{{Name: "here", Max: 9}}
+		if id == "c" {
+			c.Seat.Owner, c.Seat.Slot = "", "tv"
+		}
+		mustClaim(t, table, c, session.Held)
+		all = append(all, session.Renewal{Key: c.Seat.Key, TTL: time.Hour, Place: &session.Place{Owner: "new", Uses: []session.Use{{Name: "there", Max: 9}}}})
+	}
+	all[1].Place = nil
+	long := session.Renewal{Key: all[1].Key, TTL: time.Hour, Place: &session.Place{Agent: strings.Repeat("x", maxText+1)}}
+	for _, key := range []string{":use:here", ":use:there", ":max", ":uses", ":owner:" + tag("new")} {
+		if err := s.ask.Set(ctx, table.tag+key, "x", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		st, err := table.Renew(ctx, "e", append(all, long))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range st {
+			if st[i].State != session.Kept {
+				t.Errorf("%d: %+v", i, st[i])
+			}
+		}
+	}
+	seats, err := table.Seats(ctx, "", "a", 1)
+	if err != nil || len(seats) != 1 || seats[0].Uses[0].Name != "there" || seats[0].Owner != "new" {
+		t.Errorf("%+v %v", seats, err)
+	}
 }
 
 // TestHostileValues: a seat that decodes, and makes no sense to Go.
@@ -290,7 +336,9 @@ func TestURL(t *testing.T) {
 		}
 	}
 	for _, url := range []string{"", "h:6379", "http://h", "redis://", "redis:///1", "redis://h:x", "redis://h:0", "redis://h:70000", "redis://a,,b", "redis://a,b/1", "redis://h/x",
-		"redis://h/?db=1", "redis://h/?cluster=maybe", "redis://h/#x", "redis://u:se%zzcret@h", "redis://u:sec/ret@h"} {
+		"redis://h/?db=1", "redis://h/?cluster=maybe", "redis://h/#x", "redis://u:se%zzcret@h", "redis://u:cret/x@h",
+		"redis://:cret#x@h", "redis://:cret?x@h", "redis://cret@h", "redis://:cret@", "redis://h/cret", "redis://h/?cret", "redis://h/?cret=1", "redis://h/?cluster=cret",
+		"redis://h/?cluster=1&cluster=1", "redis://h/?a;b", "redis://h/?ca=/tmp/x", "rediss://h/?ca=/no/such", "rediss://h/?ca=", "rediss://h/?cert=/tmp/x", "rediss://h/?key=/tmp/x"} {
 		_, err := Open(Options{URL: url})
 		if err == nil {
 			t.Errorf("%q is taken", url)

@@ -221,7 +221,7 @@ func (r *race) admit(edge *Table, id string) {
 	}
 	r.note(c, a)
 	if a.Outcome == session.Held && rand.N(3) == 0 {
-		if err := edge.Release(context.Background(), c.Seat.Key); err == nil {
+		if err := edge.Release(context.Background(), "", c.Seat.Key); err == nil {
 			r.seats.Delete(c.Seat.Key)
 		}
 	}

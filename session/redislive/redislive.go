@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"strconv"
 	"sync"
 	"time"
 
@@ -28,7 +29,8 @@ import (
 
 // Options of a Table.
 type Options struct {
-	// URL is redis://[user:password@]host[:port][/database], or rediss:// for TLS. Hosts with commas between them are nodes of one cluster
+	// URL is redis://[user:password@]host[:port][/database], or rediss:// for TLS, where ?ca=file names the certificates that are believed instead of the system's, and
+	// cert=file&key=file the edge's own. Hosts with commas between them are nodes of one cluster
 	// (redis://a:7000,b:7000,c:7000); a cluster that is known by a single name says so: redis://name:6379/?cluster=true.
 	URL        string
 	Deployment string        // edges of one deployment share their seats; [A-Za-z0-9._-], "default" if empty
@@ -40,11 +42,13 @@ type Options struct {
 // Table is a [session.Live]. It is safe for concurrent use.
 type Table struct {
 	tag     string
-	me      string // which Table tells a notice: its own are not told to it
+	me      string // the database, a dot, and which Table tells a notice: its own are not told to it
+	told    string // where: channels are the same for all databases
 	timeout time.Duration
 	redis   redis.UniversalClient
 	scripts *scripts
 	breaker *breaker
+	window  *window // of renewals
 	log     *slog.Logger
 	metrics *Metrics
 
@@ -77,14 +81,17 @@ func Open(opt Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	tag := "{earshot:" + opt.Deployment + "}"
 	open, hangUp := context.WithCancel(context.Background())
 	return &Table{
-		tag:     "{earshot:" + opt.Deployment + "}",
-		me:      string(session.NewID()),
+		tag:     tag,
+		me:      strconv.Itoa(to.database) + "." + string(session.NewID()),
+		told:    tag + ":told:" + strconv.Itoa(to.database),
 		timeout: opt.Timeout,
 		redis:   to.client(opt.Timeout),
 		scripts: standard,
 		breaker: &breaker{log: opt.Log, metrics: opt.Metrics},
+		window:  newWindow(),
 		log:     opt.Log,
 		metrics: opt.Metrics,
 		open:    open,

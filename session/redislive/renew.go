@@ -5,68 +5,56 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"earshot/session"
 )
 
-// A script renews batch seats, and pipeline scripts are under way at once: others get their turn of Redis in between.
-const (
-	batch    = 100
-	pipeline = 4
-)
+// A script renews batch seats. Each is an exchange of its own, so that Redis is never held up by one, and others get their turn in between.
+const batch = 100
 
-// Renew keeps seats. It takes as many exchanges as there are pages of seats, each within the timeout; the first that fails ends it.
+// Renew keeps seats. As many exchanges are under way at once, for all who call it, as the window says; the first that fails has those not begun be left out.
 func (t *Table) Renew(ctx context.Context, edge string, all []session.Renewal) ([]session.Standing, error) {
 	answers := make([]session.Standing, len(all))
-	for from := 0; from < len(all); from += batch * pipeline {
-		to := min(from+batch*pipeline, len(all))
-		if err := t.renew(ctx, edge, all[from:to], answers[from:to]); err != nil {
-			return nil, err
+	var under sync.WaitGroup
+	var failed atomic.Pointer[error]
+	for _, p := range t.pages(edge, all) {
+		t.window.enter()
+		if failed.Load() != nil {
+			t.window.pass()
+			break
 		}
+		under.Go(func() {
+			if err := t.renew(ctx, p, answers); err != nil {
+				failed.CompareAndSwap(nil, &err)
+			}
+		})
+	}
+	under.Wait()
+	if err := failed.Load(); err != nil {
+		return nil, *err
 	}
 	return answers, nil
 }
 
 // page is one call of renew.lua. at says which answer is whose: who can have no seat is not asked for.
 type page struct {
-	args []any
-	at   []int
-	cmd  *redis.Cmd
+	args  []any
+	moved []any // what comes after them
+	at    []int
 }
 
-func (t *Table) renew(ctx context.Context, edge string, all []session.Renewal, answers []session.Standing) error {
-	pages := t.pages(edge, all)
-	err := t.ask(ctx, "renew", func(ctx context.Context) error {
-		pipe := t.redis.Pipeline()
-		for _, p := range pages {
-			p.cmd = t.scripts.renew.EvalSha(ctx, pipe, []string{t.tag}, p.args...)
-		}
-		_, err := pipe.Exec(ctx)
-		if err == nil {
-			return nil
-		}
-		for _, p := range pages {
-			if redis.HasErrorPrefix(p.cmd.Err(), "NOSCRIPT") {
-				p.cmd = t.scripts.renew.Eval(ctx, t.redis, []string{t.tag}, p.args...)
-			}
-			if err := p.cmd.Err(); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+// renew is one exchange. The caller has entered the window.
+func (t *Table) renew(ctx context.Context, p *page, answers []session.Standing) error {
+	begun := time.Now()
+	l, err := t.list(ctx, "renew", t.scripts.renew, append(p.args, p.moved...)...)
+	t.window.leave(time.Since(begun), err == nil)
 	if err != nil {
 		return err
 	}
-	for _, p := range pages {
-		if err := t.standings(p, answers); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.standings(p, l, answers)
 }
 
 func (t *Table) pages(edge string, all []session.Renewal) (pages []*page) {
@@ -79,19 +67,31 @@ func (t *Table) pages(edge string, all []session.Renewal) (pages []*page) {
 		}
 		if p == nil || len(p.at) == batch {
 			p = &page{args: make([]any, 0, 2+4*min(batch, len(all)-i))}
-			p.args = append(p.args, t.me, edge[:min(len(edge), maxText)])
+			p.args = append(p.args, edge[:min(len(edge), maxText)], 0)
 			pages = append(pages, p)
 		}
 		p.args = append(p.args, m, milliseconds(r.Ago), max(1, milliseconds(r.TTL)), packSighting(&r.Sighting))
 		p.at = append(p.at, i)
+		p.args[1] = len(p.at)
+		p.move(r.Place)
 	}
 	return pages
 }
 
+// move says where the listener of the page's last seat is. What could not be read back is not said.
+func (p *page) move(to *session.Place) {
+	if to == nil || check(&session.Seat{Agent: to.Agent, Owner: to.Owner, Uses: to.Uses}) != nil {
+		return
+	}
+	p.moved = append(p.moved, len(p.at), addressText(to.Address), to.Agent, to.Owner, tag(to.Owner), len(to.Uses))
+	for _, u := range to.Uses {
+		p.moved = append(p.moved, u.Name, u.Max)
+	}
+}
+
 // standings reads what renew.lua returned.
-func (t *Table) standings(p *page, answers []session.Standing) error {
-	l, err := p.cmd.Slice()
-	if err != nil || len(l) != len(p.at)+1 {
+func (t *Table) standings(p *page, l []any, answers []session.Standing) error {
+	if len(l) != len(p.at)+1 {
 		return fail("renew", "%d elements for %d", len(l), len(p.at))
 	}
 	r := reader{rest: l[:1]}
@@ -99,7 +99,7 @@ func (t *Table) standings(p *page, answers []session.Standing) error {
 	for i, v := range l[1:] {
 		st := &answers[p.at[i]]
 		if n, ok := v.(int64); ok {
-			st.State = session.State(n)
+			st.State, st.Stray = state(n)
 		} else {
 			*st = t.standing(v)
 		}
@@ -110,9 +110,22 @@ func (t *Table) standings(p *page, answers []session.Standing) error {
 	return nil
 }
 
+// stray is what renew.lua answers instead of Kept.
+const stray = int64(session.Kept) + 1
+
+func state(n int64) (s session.State, isStray bool) {
+	if n == stray {
+		return session.Kept, true
+	}
+	if n < 0 || n > stray {
+		return session.State(stray), false // there is none such
+	}
+	return session.State(n), false
+}
+
 func (t *Table) standing(v any) (st session.Standing) {
 	r := read(v)
-	st.State = session.State(r.number())
+	st.State, st.Stray = state(r.number())
 	if st.State == session.Over {
 		st.Reason = r.text()
 		return st

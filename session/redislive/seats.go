@@ -15,18 +15,18 @@ const (
 	releasePage = 200
 )
 
-// Release frees seats.
-func (t *Table) Release(ctx context.Context, keys ...session.Key) error {
+// Release gives seats back.
+func (t *Table) Release(ctx context.Context, edge string, keys ...session.Key) error {
 	for len(keys) > 0 {
 		n := min(len(keys), releasePage)
-		var args []any
+		args := []any{edge[:min(len(edge), maxText)]}
 		for _, k := range keys[:n] {
 			if m, err := member(k); err == nil {
 				args = append(args, m)
 			}
 		}
 		keys = keys[n:]
-		if len(args) == 0 {
+		if len(args) == 1 {
 			continue
 		}
 		if err := t.count(t.run(ctx, "release", t.scripts.release, args...)); err != nil {

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -90,7 +91,7 @@ func (s *server) start() {
 // await waits until it answers.
 func (s *server) await() {
 	s.t.Helper()
-	eventually(s.t, 10*time.Second, "redis-server does not answer", func() bool { return s.ask.Ping(context.Background()).Err() == nil })
+	eventually(s.t, time.Minute, "redis-server does not answer", func() bool { return s.ask.Ping(context.Background()).Err() == nil })
 }
 
 // stop kills it, as a power cut does.
@@ -109,7 +110,7 @@ func (s *server) url() string               { return "redis://" + s.addr() }
 // open opens a Table on it, for the test's life. A test on a busy machine may be slow without Redis being so: timeout is generous unless it is what is tested.
 func (s *server) open(t testing.TB, deployment string) *Table {
 	t.Helper()
-	return openAt(t, Options{URL: s.url(), Deployment: deployment, Timeout: 5 * time.Second})
+	return openAt(t, Options{URL: s.url(), Deployment: deployment, Timeout: 30 * time.Second})
 }
 
 func openAt(t testing.TB, opt Options) *Table {
@@ -143,4 +144,30 @@ func (s *server) keys(t *Table) []string {
 		all[i] = all[i][len(t.tag)+1:]
 	}
 	return all
+}
+
+// halts are how often the machine let a nap of 10 ms take 50 ms longer, and by how much at most, in ns.
+type halts struct{ n, longest atomic.Int64 }
+
+// watchMachine naps until the test is over.
+func watchMachine(t *testing.T) *halts {
+	h, stop, done := &halts{}, make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			began := time.Now()
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+			late := time.Since(began) - 10*time.Millisecond
+			h.longest.Store(max(h.longest.Load(), int64(late)))
+			if late > 50*time.Millisecond {
+				h.n.Add(1)
+			}
+		}
+	}()
+	t.Cleanup(func() { close(stop); <-done })
+	return h
 }

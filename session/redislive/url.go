@@ -2,10 +2,12 @@ package redislive
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -58,11 +60,14 @@ func parseURL(s string) (target, error) {
 	if u.User != nil {
 		to.user = u.User.Username()
 		to.password, _ = u.User.Password()
+		if to.user != "" && to.password == "" {
+			return to, errors.New("the URL of Redis names a user and no password; a password alone has a colon before it")
+		}
 	}
 	if u.Fragment != "" {
 		return to, errors.New("the URL of Redis has a fragment")
 	}
-	if err := to.query(u.Query()); err != nil {
+	if err := to.query(u.RawQuery); err != nil {
 		return to, err
 	}
 	to.cluster = to.cluster || len(to.addrs) > 1
@@ -84,18 +89,59 @@ func address(host string) (string, error) {
 	}
 	n, err := strconv.Atoi(port)
 	if name == "" || strings.ContainsAny(name, " []@") || err != nil || n < 1 || n > 65535 {
-		return "", fmt.Errorf("the URL of Redis has %q for a host: a name or an address is taken, with a port or without", host)
+		return "", errors.New("the URL of Redis has something for a host that is none (it may be part of a password: / ? # and % in one are written %2F %3F %23 %25)")
 	}
 	return net.JoinHostPort(name, port), nil
 }
 
-func (to *target) query(q url.Values) error {
+// query reads the parameters. What is wrong is not repeated.
+func (to *target) query(raw string) error {
+	q, err := url.ParseQuery(raw)
+	if err != nil {
+		return errQuery
+	}
 	for name, values := range q {
-		on, err := strconv.ParseBool(values[0])
-		if name != "cluster" || err != nil || len(values) > 1 {
-			return fmt.Errorf("the URL of Redis has the parameter %s: only cluster=true is taken", name)
+		switch {
+		case len(values) > 1 || values[0] == "":
+			return errQuery
+		case name == "cluster":
+			if to.cluster, err = strconv.ParseBool(values[0]); err != nil {
+				return errQuery
+			}
+		case name != "ca" && name != "cert" && name != "key":
+			return errQuery
 		}
-		to.cluster = on
+	}
+	return to.trust(q.Get("ca"), q.Get("cert"), q.Get("key"))
+}
+
+var errQuery = errors.New("the URL of Redis has a parameter that is not known: cluster=true, ca, cert and key are taken, once each")
+
+// trust reads whose certificates are believed instead of those that the system believes, and the edge's own, where Redis asks for one.
+func (to *target) trust(ca, cert, key string) error {
+	switch {
+	case ca+cert+key == "":
+		return nil
+	case to.tls == nil:
+		return errors.New("the URL of Redis has certificates, and no TLS: write rediss://")
+	case (cert == "") != (key == ""):
+		return errors.New("the URL of Redis has one of cert and key: both are needed")
+	}
+	if ca != "" {
+		text, err := os.ReadFile(ca)
+		if err != nil {
+			return fmt.Errorf("ca of the URL of Redis: %w", err)
+		}
+		if to.tls.RootCAs = x509.NewCertPool(); !to.tls.RootCAs.AppendCertsFromPEM(text) {
+			return fmt.Errorf("ca of the URL of Redis: %s holds no certificate in PEM", ca)
+		}
+	}
+	if cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return fmt.Errorf("cert and key of the URL of Redis: %w", err)
+		}
+		to.tls.Certificates = []tls.Certificate{pair}
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func (t *Table) listen(ctx context.Context, told func(session.Notice)) (heard bo
 	defer stop()
 	within, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
-	if err := sub.Subscribe(within, t.tag+":told"); err != nil {
+	if err := sub.Subscribe(within, t.told); err != nil {
 		return false, err
 	}
 	if _, err := sub.ReceiveTimeout(within, t.timeout); err != nil {

@@ -38,6 +38,9 @@ func slot(name string) option  { return func(c *session.Claim) { c.Seat.Slot = n
 func owner(name string) option { return func(c *session.Claim) { c.Seat.Owner = name } }
 func user(name string) option  { return func(c *session.Claim) { c.Seat.UserID = name } }
 
+func at(edge string) option { return func(c *session.Claim) { c.Seat.Edge = edge } }
+func back(id string) option { return func(c *session.Claim) { c.Back = key(id) } }
+
 func ttl(d time.Duration) option        { return func(c *session.Claim) { c.TTL = d } }
 func silence(d time.Duration) option    { return func(c *session.Claim) { c.Silence = d } }
 func sentence(d time.Duration) option   { return func(c *session.Claim) { c.Sentence = d } }
@@ -47,6 +50,7 @@ func seat(f func(*session.Seat)) option { return func(c *session.Claim) { f(&c.S
 
 func policy(p session.Policy) option { return func(c *session.Claim) { c.Policy = p } }
 
+func ofUser(c *session.Claim)  { c.OfUser = true }
 func goes(c *session.Claim)    { c.Goes = true }
 func restore(c *session.Claim) { c.Restore = true }
 func adopt(c *session.Claim)   { c.Adopt = true }

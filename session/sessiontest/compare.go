@@ -79,6 +79,10 @@ func (p *play) claim() *session.Claim {
 	if p.exact {
 		c.TTL = p.while() + unit
 	}
+	c.OfUser, c.Stay = p.IntN(8) == 0, p.IntN(8) == 0
+	if p.IntN(3) == 0 {
+		c.Back = p.key()
+	}
 	if p.IntN(3) == 0 {
 		c.Age = p.while()
 	}
@@ -86,11 +90,7 @@ func (p *play) claim() *session.Claim {
 	if p.IntN(4) == 0 {
 		c.Seat.Slot = p.one("d", 2)
 	}
-	for i := range 3 {
-		if p.IntN(2) == 0 {
-			c.Seat.Uses = append(c.Seat.Uses, session.Use{Name: fmt.Sprint("l", i), Max: 1 + p.IntN(3)})
-		}
-	}
+	c.Seat.Uses = p.uses()
 	if p.duel && p.IntN(8) > 0 {
 		c.Seat.Owner, c.Seat.Slot, c.Seat.Uses, c.Restore = "o0", "", []session.Use{{Name: "l0", Max: 1}}, false
 		c.Goes, c.TTL = p.IntN(4) > 0, c.TTL+4*unit
@@ -119,7 +119,19 @@ func (p *play) renewals() []session.Renewal {
 				r.Sighting.Pieces = append(r.Sighting.Pieces, p.Uint64())
 			}
 		}
+		if p.IntN(2) == 0 {
+			r.Place = &session.Place{Agent: p.one("agent", 2), Owner: p.maybe(p.one("o", 2)), Uses: p.uses()}
+		}
 		all = append(all, r)
+	}
+	return all
+}
+
+func (p *play) uses() (all []session.Use) {
+	for i := range 3 {
+		if p.IntN(2) == 0 {
+			all = append(all, session.Use{Name: fmt.Sprint("l", i), Max: 1 + p.IntN(3)})
+		}
 	}
 	return all
 }
@@ -134,9 +146,9 @@ func (p *play) operation() {
 		want, _ := p.model.Renew(ctx, edge, all)
 		p.check(fmt.Sprintf("renew at %s %+v", edge, all), p.standings(got), p.standings(want), err)
 	case 1:
-		k := []session.Key{p.key(), p.key()}
-		p.model.Release(ctx, k...)
-		p.check(fmt.Sprintf("release %v", k), nil, nil, p.live.Release(ctx, k...))
+		edge, k := p.maybe(p.one("e", 3)), []session.Key{p.key(), p.key()}
+		p.model.Release(ctx, edge, k...)
+		p.check(fmt.Sprintf("release at %q %v", edge, k), nil, nil, p.live.Release(ctx, edge, k...))
 	case 2:
 		e := session.Ending{Key: p.key(), Reason: p.one("why", 3), For: p.while()}
 		p.model.End(ctx, e)

@@ -31,6 +31,7 @@ type modelSeat struct {
 	seen    []modelSeen  // one for each edge
 	mates   []*modelSeat // while a claim is decided: who goes with it
 	used    map[string]bool
+	holds   map[string]time.Time // until when, of each edge
 }
 
 type modelSeen struct {
@@ -95,14 +96,30 @@ func slots(seats []*modelSeat, name, own string) int {
 	return n + len(shared)
 }
 
-func full(seats []*modelSeat, c *session.Claim) []session.Use {
+// full is what is among rest, without those of ended, for one who would be one more there than there are seats.
+func full(seats, rest, ended []*modelSeat, c *session.Claim) []session.Use {
 	var all []session.Use
 	for _, u := range c.Seat.Uses {
-		if slots(seats, u.Name, c.Seat.Slot) >= u.Max {
+		more := slots(rest, u.Name, c.Seat.Slot)+1 > slots(seats, u.Name, "")
+		if more && slots(without(rest, ended), u.Name, c.Seat.Slot) >= u.Max {
 			all = append(all, u)
 		}
 	}
 	return all
+}
+
+// move has a seat be counted where its listener is.
+func (m *Model) move(s *modelSeat, p *session.Place) {
+	s.Address, s.Agent = p.Address, p.Agent
+	if s.Owner != "" && p.Owner != "" {
+		s.Owner = p.Owner
+	}
+	if !slices.Equal(s.Uses, p.Uses) {
+		s.Uses = slices.Clone(p.Uses)
+		for _, u := range p.Uses {
+			m.max[u.Name] = u.Max
+		}
+	}
 }
 
 func first(a, b *modelSeat) int {
@@ -139,13 +156,20 @@ func (m *Model) Claim(ctx context.Context, c *session.Claim) (session.Answer, er
 		return session.Answer{Outcome: session.Ended, Reason: e.reason}, nil
 	}
 	if s := m.find(c.Seat.Key); s != nil { // 2
+		if c.OfUser && s.UserID != c.Seat.UserID {
+			return session.Answer{Outcome: session.Another}, nil
+		}
+		s.hold(c.Seat.Edge, now.Add(c.TTL))
 		s.Edge, s.Address, s.Agent, s.Seen = c.Seat.Edge, c.Seat.Address, c.Seat.Agent, now
-		s.Expires, s.Service = later(s.Expires, now.Add(c.TTL)), cmp.Or(c.Seat.Service, s.Service)
+		if !c.Stay && s.UserID == c.Seat.UserID && s.DeviceID == c.Seat.DeviceID && s.DeviceType == c.Seat.DeviceType {
+			m.move(s, &session.Place{Address: c.Seat.Address, Agent: c.Seat.Agent, Owner: c.Seat.Owner, Uses: c.Seat.Uses})
+		}
+		s.Service = cmp.Or(c.Seat.Service, s.Service)
 		return session.Answer{Outcome: session.Held, Seat: s.copy()}, nil
 	}
 	seat := &modelSeat{Seat: c.Seat}
 	seat.Started, seat.Seen = now.Add(-c.Age).Truncate(time.Millisecond), now
-	seat.Expires = now.Add(c.TTL)
+	seat.hold(c.Seat.Edge, now.Add(c.TTL))
 	seat.Uses = slices.Clone(c.Seat.Uses)
 
 	rest := slices.Clone(m.seats)                                                                                  // as if the claim were granted
@@ -188,9 +212,17 @@ func (m *Model) Claim(ctx context.Context, c *session.Claim) (session.Answer, er
 		a.Seat = seat.copy()
 		return a, nil
 	}
-	fully := full(rest, c)
+	fully := full(m.seats, rest, nil, c)
 	if len(fully) == 0 || c.Restore { // 5
 		return grant()
+	}
+	if back := m.find(c.Back); back != nil && back.Slot == "" && back.from == c.Seat.Key && slices.Contains(rest, back) {
+		if less := without(rest, []*modelSeat{back}); len(full(m.seats, less, nil, c)) == 0 {
+			rest = less
+			a, err := grant()
+			a.Taken = append(a.Taken, back.Key)
+			return a, err
+		}
 	}
 	// in the way are those that count under what is full, and whom it helps to end
 	var inTheWay []*modelSeat
@@ -268,16 +300,17 @@ func (m *Model) Claim(ctx context.Context, c *session.Claim) (session.Answer, er
 			}
 		}
 	}
-	if len(ended) > 0 && len(full(without(rest, ended), c)) == 0 {
+	if len(ended) > 0 && len(full(m.seats, rest, ended, c)) == 0 {
 		return grant()
 	}
 	ended = nil
 	if c.Policy == session.EndOldest { // 9
 		if at, ok := m.cooled[c.Seat.Owner]; ok && c.Seat.Owner != "" && now.Sub(at) < c.Cooldown {
+			m.cooled[c.Seat.Owner] = later(at, now.Add(-time.Duration(c.Cooldown.Milliseconds()*3/4)*time.Millisecond))
 			return refuse(session.Cooling)
 		}
 		for _, s := range inTheWay {
-			still := full(without(rest, ended), c)
+			still := full(m.seats, rest, ended, c)
 			if len(still) == 0 {
 				break
 			}
@@ -285,7 +318,7 @@ func (m *Model) Claim(ctx context.Context, c *session.Claim) (session.Answer, er
 				ended = with(ended, s.mates)
 			}
 		}
-		if len(full(without(rest, ended), c)) == 0 {
+		if len(full(m.seats, rest, ended, c)) == 0 {
 			for _, s := range ended {
 				if s.Owner != "" {
 					m.cooled[s.Owner] = now

@@ -25,10 +25,24 @@ func (m *Model) Renew(ctx context.Context, edge string, all []session.Renewal) (
 		case over:
 			answers[i] = session.Standing{State: session.Over, Reason: e.reason}
 		case s != nil:
-			answers[i] = session.Standing{State: session.Kept, Others: s.renew(edge, r, now)}
+			stray := m.place(s, edge, r, now)
+			answers[i] = session.Standing{State: session.Kept, Others: s.renew(edge, r, now), Stray: stray}
 		}
 	}
 	return answers, nil
+}
+
+// place has a seat be counted where a renewal says, and tells whether it may be counted elsewhere.
+func (m *Model) place(s *modelSeat, edge string, r session.Renewal, now time.Time) (stray bool) {
+	since := now.Add(-r.Ago).Truncate(time.Millisecond).Before(s.Seen) // it was seen
+	switch {
+	case s.Edge != edge && since:
+	case r.Place != nil:
+		m.move(s, r.Place)
+	default:
+		return s.Edge != edge
+	}
+	return false
 }
 
 func (s *modelSeat) renew(edge string, r session.Renewal, now time.Time) []session.Sighting {
@@ -36,7 +50,7 @@ func (s *modelSeat) renew(edge string, r session.Renewal, now time.Time) []sessi
 	if !active.Before(s.Seen) {
 		s.Seen, s.Edge = active, edge
 	}
-	s.Expires = later(s.Expires, active.Add(r.TTL))
+	s.hold(edge, active.Add(r.TTL))
 	var others []session.Sighting
 	for _, o := range s.seen {
 		if o.edge != edge && now.Sub(o.at) < r.TTL {
@@ -56,12 +70,32 @@ func (s *modelSeat) renew(edge string, r session.Renewal, now time.Time) []sessi
 	return others
 }
 
-// Release frees seats.
-func (m *Model) Release(_ context.Context, keys ...session.Key) error {
-	m.begin()
+// hold has an edge hold the seat; it expires with the last that does.
+func (s *modelSeat) hold(edge string, until time.Time) {
+	if s.holds == nil {
+		s.holds = map[string]time.Time{}
+	}
+	s.holds[edge] = later(s.holds[edge], until)
+	s.Expires = later(s.Expires, until)
+}
+
+// Release gives seats back.
+func (m *Model) Release(_ context.Context, edge string, keys ...session.Key) error {
+	now := m.begin()
 	defer m.mu.Unlock()
 	for _, k := range keys {
-		m.drop(m.find(k))
+		s := m.find(k)
+		if s == nil {
+			continue
+		}
+		delete(s.holds, edge)
+		s.Expires = time.Time{}
+		for _, until := range s.holds {
+			s.Expires = later(s.Expires, until)
+		}
+		if edge == "" || !now.Before(s.Expires) {
+			m.drop(s)
+		}
 	}
 	return nil
 }

@@ -35,16 +35,17 @@ var raceTests = []test{
 			}
 			x.uses("u", max)
 			room = min(room, 5+7*round)
-			x.must(x.live.Release(x.Context(), held[:room]...))
+			x.must(x.live.Release(x.Context(), "", held[:room]...))
 		}
 	}},
 	{"race: what expires is room, all of it", func(x *table) {
 		const max = 30
 		for round := range 2 {
 			var held atomic.Int32
+			life := x.steps(8)
 			x.race(40, 3, func(i int) {
 				// All within one time to live, by half.
-				a, err := x.live.Claim(x.Context(), claim(fmt.Sprintf("e%d-%d", round, i), under("u", max), ttl(8*x.step)))
+				a, err := x.live.Claim(x.Context(), claim(fmt.Sprintf("e%d-%d", round, i), under("u", max), ttl(life)))
 				if err != nil {
 					x.Error(err)
 				} else if a.Outcome == session.Held {
@@ -163,7 +164,7 @@ func (r *racing) leave(k session.Key, a session.Answer) {
 	r.goes(a.Taken...)
 	switch rand.N(4) {
 	case 0:
-		if err := r.live.Release(r.Context(), k); err != nil {
+		if err := r.live.Release(r.Context(), "", k); err != nil {
 			r.Error(err)
 		}
 		r.goes(k)

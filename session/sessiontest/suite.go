@@ -16,7 +16,7 @@ import (
 type Suite struct {
 	Open   func(t *testing.T) session.Live        // an empty table of its own, big enough for 5,000 seats; the case closes it
 	Pair   func(t *testing.T) (a, b session.Live) // two edges' views of one; nil if there is but one edge
-	Step   time.Duration                          // the unit of the suite's time: what surely passes between two calls, and no call takes
+	Step   time.Duration                          // the unit of the suite's time: what surely passes between two calls, and no call takes, unless the machine is busy
 	Bubble bool                                   // Open's tables live by the clock of testing/synctest, and do no I/O
 }
 
@@ -27,7 +27,7 @@ func Run(t *testing.T, open func(t *testing.T) session.Live) {
 
 // Run runs the suite.
 func (s Suite) Run(t *testing.T) {
-	for _, group := range [][]test{claimTests, passTests, endTests, keepTests, listTests, raceTests} {
+	for _, group := range [][]test{claimTests, passTests, endTests, keepTests, moveTests, listTests, raceTests} {
 		for _, c := range group {
 			t.Run(c.name, func(t *testing.T) { s.run(t, c.test) })
 		}
@@ -39,7 +39,7 @@ func (s Suite) Run(t *testing.T) {
 				a, b := s.Pair(t)
 				defer b.Close()
 				defer a.Close()
-				c.test(&table{t, a, s.Step}, &table{t, b, s.Step})
+				hear(t, s.Step, func(j *judge) { c.test(&table{j, a}, &table{j, b}) })
 			})
 		}
 	}
@@ -48,13 +48,15 @@ func (s Suite) Run(t *testing.T) {
 func (s Suite) run(t *testing.T, f func(*table)) {
 	t.Parallel()
 	body := func(t *testing.T) {
-		live := s.Open(t)
-		defer func() {
-			if err := live.Close(); err != nil {
-				t.Error(err)
-			}
-		}()
-		f(&table{t, live, s.Step})
+		hear(t, s.Step, func(j *judge) {
+			live := s.Open(t)
+			defer func() {
+				if err := live.Close(); err != nil {
+					j.Error(err)
+				}
+			}()
+			f(&table{j, live})
+		})
 	}
 	if s.Bubble {
 		synctest.Test(t, body)
@@ -70,13 +72,9 @@ type test struct {
 
 // table is one under test. Its methods fail the test where the answer is not the one named.
 type table struct {
-	*testing.T
+	*judge
 	live session.Live
-	step time.Duration
 }
-
-// pass lets that many steps go by.
-func (x *table) pass(steps int) { time.Sleep(time.Duration(steps) * x.step) }
 
 // tick makes what comes next later, by the millisecond that tables tell time by.
 func (x *table) tick() { time.Sleep(3 * time.Millisecond) }
@@ -193,11 +191,17 @@ func (x *table) end(id, reason string, stands time.Duration) {
 
 func (x *table) release(ids ...string) {
 	x.Helper()
+	x.releaseAt("", ids...)
+}
+
+// releaseAt gives back what an edge holds.
+func (x *table) releaseAt(edge string, ids ...string) {
+	x.Helper()
 	var keys []session.Key
 	for _, id := range ids {
 		keys = append(keys, key(id))
 	}
-	x.must(x.live.Release(context.Background(), keys...))
+	x.must(x.live.Release(context.Background(), edge, keys...))
 }
 
 func (x *table) renew(edge string, all ...session.Renewal) []session.Standing {

@@ -15,7 +15,7 @@ import (
 var claimTests = []test{
 	{"1: an ended session gets no seat until the ending lapses", func(x *table) {
 		x.held("s")
-		x.end("s", "kicked", 3*x.step)
+		x.end("s", "kicked", x.steps(3))
 		x.over("s", "kicked")
 		x.over("s", "kicked", restore, goes)
 		x.seated()
@@ -29,13 +29,32 @@ var claimTests = []test{
 		x.over("s", "kicked")
 		x.held("s", seat(func(s *session.Seat) { s.Key.Group = "sport" }))
 	}},
+	{"2: another user's session is not his who says who he is", func(x *table) {
+		before := x.held("s", user("ann"), ttl(time.Minute)).Seat
+		for _, other := range []string{"bob", ""} {
+			if a := x.outcome(session.Another, claim("s", user(other), ofUser, at("b"), goes, restore, oldest)); a.Seat.Key.ID != "" {
+				x.Errorf("told of %+v", a.Seat)
+			}
+		}
+		after, err := x.live.Seats(x.Context(), "", "s", 1)
+		x.must(err)
+		if len(after) != 1 || !reflect.DeepEqual(after[0], before) {
+			x.Errorf("%+v became %+v", before, after)
+		}
+		x.releaseAt("b", "s")
+		x.seated("s")
+		x.held("s", user("ann"), ofUser)
+		x.held("s", user("bob")) // who has a grant for it
+		x.release("s")
+		x.held("s", user("bob"), ofUser)
+	}},
 	{"2: a session that has a seat keeps it, whatever is full", func(x *table) {
 		x.held("s", owner("o"))
 		x.held("s", owner("o"))
 		x.held("s", goes)
-		x.held("s", under("v", 0))
+		x.held("s", and("v", 0))
 		x.uses("u", 1)
-		x.uses("v", 0)
+		x.uses("v", 1)
 		x.seated("s")
 	}},
 	{"2: its edge, address, agent and service are replaced, all else kept", func(x *table) {
@@ -51,7 +70,7 @@ var claimTests = []test{
 			x.Errorf("not renewed: seen %v then %v, expires %v then %v", first.Seen, second.Seen, first.Expires, second.Expires)
 		}
 		want.Seen, want.Expires = second.Seen, second.Expires
-		same(x.T, second, want)
+		same(x, second, want)
 	}},
 	{"2: a shorter time to live does not shorten it", func(x *table) {
 		long := x.held("s").Seat
@@ -60,7 +79,7 @@ var claimTests = []test{
 		}
 	}},
 	{"2: a seat that expired is none", func(x *table) {
-		x.held("s", ttl(2*x.step), user("ann"))
+		x.held("s", ttl(x.steps(2)), user("ann"))
 		x.pass(3)
 		x.seated()
 		if s := x.held("s").Seat; s.UserID != "" {
@@ -74,7 +93,7 @@ var claimTests = []test{
 		a := x.outcome(session.Held, c)
 		want := c.Seat
 		want.Started, want.Seen, want.Expires = a.Seat.Started, a.Seat.Seen, a.Seat.Expires
-		same(x.T, a.Seat, want)
+		same(x, a.Seat, want)
 		if d := a.Seat.Seen.Sub(a.Seat.Started); d != time.Hour {
 			x.Errorf("an hour old, and started %v before it was seen", d)
 		}
@@ -89,7 +108,7 @@ var claimTests = []test{
 		if len(all) != 1 {
 			x.Fatalf("%d seats", len(all))
 		}
-		same(x.T, all[0], want)
+		same(x, all[0], want)
 	}},
 	{"no limit, no refusal", func(x *table) {
 		for i := range 30 {
@@ -197,8 +216,8 @@ var claimTests = []test{
 		x.held("s3")
 	}},
 	{"a slot lasts as long as the seat in it that lasts longest", func(x *table) {
-		x.held("s1", slot("tv"), ttl(6*x.step))
-		x.held("s2", slot("tv"), ttl(2*x.step))
+		x.held("s1", slot("tv"), ttl(x.steps(6)))
+		x.held("s2", slot("tv"), ttl(x.steps(2)))
 		x.pass(3)
 		x.refused("s3")
 		x.uses("u", 1)
@@ -211,12 +230,12 @@ var claimTests = []test{
 		x.uses("u", 2)
 		x.refused("s1"+"\x00"+group, under("u", 2))
 	}},
-	{"a shared slot in an overshot limit still needs room for itself", func(x *table) {
+	{"a shared slot in an overshot limit is not one more", func(x *table) {
 		x.held("s1", slot("tv"))
 		x.held("s2", slot("pc"), restore)
-		x.refused("s3", slot("tv")) // pc alone fills it
-		x.release("s2")
 		x.held("s3", slot("tv"))
+		x.refused("s4", slot("car"))
+		x.uses("u", 2)
 	}},
 	{"10: a refusal names what is full and who is in the way", func(x *table) {
 		x.held("s2", under("u", 2), user("bob"), and("v", 9))
@@ -244,7 +263,7 @@ var claimTests = []test{
 		}
 	}},
 	{"10: expired seats are in nobody's way", func(x *table) {
-		x.held("s1", under("u", 2), ttl(2*x.step))
+		x.held("s1", under("u", 2), ttl(x.steps(2)))
 		x.held("s2", under("u", 2))
 		x.refused("s3", under("u", 2))
 		x.pass(3)
@@ -254,7 +273,7 @@ var claimTests = []test{
 	}},
 }
 
-func same(t *testing.T, got, want session.Seat) {
+func same(t testing.TB, got, want session.Seat) {
 	t.Helper()
 	for _, s := range []*session.Seat{&got, &want} {
 		s.Started, s.Seen, s.Expires = s.Started.UTC().Round(0), s.Seen.UTC().Round(0), s.Expires.UTC().Round(0)

@@ -83,7 +83,7 @@ var endTests = []test{
 	}},
 	{"8: it stands for the claim's sentence", func(x *table) {
 		x.held("a", user("ann"))
-		x.ends([]string{"a"}, "b", user("ann"), terminate("a"), sentence(3*x.step))
+		x.ends([]string{"a"}, "b", user("ann"), terminate("a"), sentence(x.steps(3)))
 		x.over("a", session.Evicted)
 		x.release("b")
 		x.pass(4)
@@ -141,17 +141,17 @@ var endTests = []test{
 	}},
 	{"9: the owner of what was ended cools down", func(x *table) {
 		x.held("a", owner("o"))
-		x.ends([]string{"a"}, "b", owner("p"), oldest, cooldown(3*x.step))
-		cool := claim("c", owner("o"), oldest, cooldown(3*x.step))
+		x.ends([]string{"a"}, "b", owner("p"), oldest, cooldown(x.steps(3)))
+		cool := claim("c", owner("o"), oldest, cooldown(x.steps(3)))
 		a := x.outcome(session.Cooling, cool)
 		if len(a.Full) != 1 || a.Full[0].Name != "u" {
 			x.Errorf("full: %v", a.Full)
 		}
 		x.inOrder("conflicts", a.Conflicts, "b")
 		x.stands("b", session.Kept)
-		x.ends([]string{"b"}, "d", oldest, owner("q"), cooldown(3*x.step)) // another's
+		x.ends([]string{"b"}, "d", oldest, owner("q"), cooldown(x.steps(3))) // another's
 		x.pass(4)
-		x.ends([]string{"d"}, "c", owner("o"), oldest, cooldown(3*x.step))
+		x.ends([]string{"d"}, "c", owner("o"), oldest, cooldown(x.steps(3)))
 	}},
 	{"9: who cools down is let in where there is room", func(x *table) {
 		x.held("a", owner("o"))
@@ -175,7 +175,7 @@ var endTests = []test{
 	}},
 	{"9: it stands for the claim's sentence", func(x *table) {
 		x.held("a")
-		x.ends([]string{"a"}, "b", oldest, sentence(3*x.step))
+		x.ends([]string{"a"}, "b", oldest, sentence(x.steps(3)))
 		x.over("a", session.Evicted, under("v", 1))
 		x.pass(4)
 		x.held("a", under("v", 1))
@@ -183,13 +183,13 @@ var endTests = []test{
 	{"End frees the seat and tells why until it lapses", func(x *table) {
 		x.held("a")
 		x.held("b", under("v", 1))
-		x.end("a", "token expired", 3*x.step)
+		x.end("a", "token expired", x.steps(3))
 		x.seated("b")
 		x.uses("u", 0)
 		if s := x.stands("a", session.Over); s.Reason != "token expired" {
 			x.Errorf("ended for %q", s.Reason)
 		}
-		x.end("a", "kicked \"now\"", 3*x.step)
+		x.end("a", "kicked \"now\"", x.steps(3))
 		if s := x.stands("a", session.Over); s.Reason != "kicked \"now\"" {
 			x.Errorf("ended for %q", s.Reason)
 		}
@@ -207,6 +207,79 @@ var endTests = []test{
 		x.stands("a", session.Gone)
 		x.held("a", under("u", 2))
 		x.uses("u", 2)
+	}},
+	{"Release leaves a seat to the other edges that hold it", func(x *table) {
+		x.held("s")
+		x.held("s", at("b"))
+		x.releaseAt("b", "s", "nobody")
+		x.seated("s")
+		x.refused("t")
+		x.held("s", at("b"))
+		x.releaseAt("a", "s")
+		x.releaseAt("a", "s")
+		x.seated("s")
+		x.refused("t")
+		x.uses("u", 1)
+		x.releaseAt("b", "s")
+		x.seated()
+		x.held("t")
+	}},
+	{"Release frees nothing for an edge that holds nothing", func(x *table) {
+		x.held("s")
+		x.releaseAt("b", "s")
+		x.seated("s")
+		x.stands("s", session.Kept)
+		x.release("s")
+		x.stands("s", session.Gone)
+	}},
+	{"Release of no edge frees what several hold", func(x *table) {
+		x.held("s")
+		x.held("s", at("b"))
+		x.release("s")
+		x.seated()
+		x.held("s") // and nothing of it is left
+		x.releaseAt("a", "s")
+		x.seated()
+	}},
+	{"an edge that renews a seat holds it", func(x *table) {
+		x.held("s")
+		x.renew("b", renewal("s", time.Hour))
+		x.renew("a", renewal("s", time.Hour))
+		x.renew("c", session.Renewal{Key: key("s"), TTL: time.Hour, Ago: time.Minute}) // it was seen elsewhere since
+		x.releaseAt("a", "s")
+		x.seated("s")
+		x.releaseAt("b", "s")
+		x.seated("s")
+		x.stands("s", session.Kept) // at a
+		x.releaseAt("c", "s")
+		x.refused("t")
+		x.releaseAt("a", "s")
+		x.held("t")
+	}},
+	{"a released seat expires with what other edges hold", func(x *table) {
+		x.held("s", at("b"), ttl(3*x.step))
+		x.held("s", at("a"))
+		x.renew("c", renewal("s", 3*x.step))
+		x.releaseAt("a", "s")
+		x.refused("t")
+		x.pass(4)
+		x.held("t")
+	}},
+	{"what an edge held is over when its time is", func(x *table) {
+		x.held("s", at("dead"), ttl(3*x.step))
+		x.held("s")
+		x.pass(4)
+		x.refused("t")
+		x.releaseAt("a", "s")
+		x.held("t")
+	}},
+	{"a seat that passed is held by nobody who held it before", func(x *table) {
+		x.held("s", owner("o"))
+		x.held("s", owner("o"), at("b"))
+		x.takes("s", "t", owner("o"), at("c"))
+		x.takes("t", "s", owner("o"), at("c"))
+		x.releaseAt("c", "s")
+		x.seated()
 	}},
 	{"Release does not lift an ending", func(x *table) {
 		x.held("a")

@@ -49,10 +49,10 @@ func (x *table) sees(edge string, s session.Sighting, ttl time.Duration, others 
 // keepTests are of Renew.
 var keepTests = []test{
 	{"Renew keeps a seat as long as it is asked to", func(x *table) {
-		x.held("s", ttl(3*x.step))
+		x.held("s", ttl(x.steps(3)))
 		for range 3 {
 			x.pass(2)
-			if s := x.renew("a", renewal("s", 3*x.step))[0]; s.State != session.Kept || s.Reason != "" {
+			if s := x.renew("a", renewal("s", x.steps(3)))[0]; s.State != session.Kept || s.Reason != "" {
 				x.Fatalf("%+v", s)
 			}
 		}
@@ -140,13 +140,13 @@ var keepTests = []test{
 		x.held("s")
 		x.sees("a", sighting(7, time.Second), time.Hour)
 		x.pass(2)
-		x.sees("b", sighting(8, 0), time.Hour, sighting(7, time.Second+2*x.step))
+		x.sees("b", sighting(8, 0), time.Hour, sighting(7, time.Second+x.steps(2)))
 	}},
 	{"Renew: what others saw is told for the time to live", func(x *table) {
 		x.held("s")
 		x.sees("a", sighting(7, 0), time.Hour)
 		x.pass(3)
-		x.sees("b", sighting(8, 0), 2*x.step)
+		x.sees("b", sighting(8, 0), x.steps(2))
 		x.sees("b", sighting(8, 0), time.Hour, sighting(7, 0))
 	}},
 	{"Renew: what was seen goes with the seat", func(x *table) {

@@ -52,7 +52,7 @@ var listTests = []test{
 		x.held("b", nine, user("bob"), age(time.Minute))
 		x.held("a", nine, user("ann"), age(2*time.Minute))
 		x.held("c", nine, seat(func(s *session.Seat) { s.Key.Group = "sport" }))
-		x.held("d", nine, user("ann"), ttl(2*x.step))
+		x.held("d", nine, user("ann"), ttl(x.steps(2)))
 		x.lists("", "", 9, "a", "b", "c", "c", "d")
 		x.lists("ann", "", 9, "a", "c", "d")
 		x.lists("bob", "", 9, "b")
@@ -116,7 +116,7 @@ var listTests = []test{
 		}
 	}},
 	{"Usage: a limit that nobody counts under is none", func(x *table) {
-		x.held("s", ttl(2*x.step))
+		x.held("s", ttl(x.steps(2)))
 		x.refused("t", and("v", 3))
 		x.uses("u", 1)
 		x.uses("v", 0)
@@ -127,7 +127,7 @@ var listTests = []test{
 		x.board()
 		x.post("rule", "b", time.Time{}, `{"n":1}`)
 		x.post("ban", "z", time.Now().Add(time.Hour), `"x"`)
-		x.post("rule", "a", time.Now().Add(3*x.step), `2`)
+		x.post("rule", "a", time.Now().Add(x.steps(3)), `2`)
 		x.post("ban", "over", time.Now().Add(-time.Hour), `3`)
 		x.board(`ban z "x"`, "rule a 2", `rule b {"n":1}`)
 		x.post("rule", "b", time.Time{}, `{"n":4}`)

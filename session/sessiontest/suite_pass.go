@@ -20,6 +20,35 @@ func contend(x *table) {
 
 // passTests are of rules 4, 6 and 7 of [session.Claim].
 var passTests = []test{
+	{"5: a seat passes back where there is no room for both", func(x *table) {
+		x.held("a", owner("o"))
+		x.takes("a", "b", owner("o"))
+		x.refused("a", goes, back("nobody"))
+		x.takes("b", "a", goes, back("b"), oldest)
+		x.seated("a")
+		x.uses("u", 1)
+		x.refused("b", owner("o"), goes) // it was not taken from it: nothing of rule 7
+		x.refused("b", owner("o"), goes)
+		x.ends([]string{"a"}, "b", owner("o"), goes, oldest)
+	}},
+	{"5: and stays where there is", func(x *table) {
+		x.held("a", owner("o"), under("u", 2))
+		x.takes("a", "b", owner("o"), under("u", 2))
+		x.held("a", owner("o"), under("u", 2), goes, back("b"))
+		x.seated("b", "a")
+	}},
+	{"5: none passes back that was not taken, or makes no room", func(x *table) {
+		x.held("b", owner("o"))
+		x.refused("a", goes, back("b"))
+		x.release("b")
+		x.held("a", owner("o"))
+		x.takes("a", "b", owner("o"))
+		x.refused("a", goes, back("b"), and("v", 0))
+		x.seated("b")
+		x.held("c", restore)
+		x.takes("b", "a", goes, back("b")) // two are too many, and that is not changed
+		x.seated("c", "a")
+	}},
 	{"4: a seat passes to its owner's next session", func(x *table) {
 		x.held("a", owner("o"))
 		x.takes("a", "b", owner("o"))
@@ -109,21 +138,21 @@ var passTests = []test{
 	}},
 	{"6: going on takes the owner's silent seat", func(x *table) {
 		x.held("a", owner("o"))
-		x.refused("b", owner("o"), goes, silence(2*x.step))
+		x.refused("b", owner("o"), goes, silence(x.steps(2)))
 		x.pass(3)
-		x.refused("b", owner("p"), goes, silence(2*x.step))
-		x.refused("b", goes, silence(2*x.step))
-		x.takes("a", "b", owner("o"), goes, silence(2*x.step))
+		x.refused("b", owner("p"), goes, silence(x.steps(2)))
+		x.refused("b", goes, silence(x.steps(2)))
+		x.takes("a", "b", owner("o"), goes, silence(x.steps(2)))
 		x.stands("a", session.Gone)
 	}},
 	{"6: who is renewed is not silent, unless it was active long ago", func(x *table) {
 		x.held("a", owner("o"))
 		x.pass(3)
-		x.renew("a", session.Renewal{Key: key("a"), TTL: time.Hour, Ago: x.step / 2})
-		x.refused("b", owner("o"), goes, silence(2*x.step))
+		x.renew("a", session.Renewal{Key: key("a"), TTL: time.Hour, Ago: x.steps(1) / 2})
+		x.refused("b", owner("o"), goes, silence(x.steps(2)))
 		x.pass(3)
-		x.renew("a", session.Renewal{Key: key("a"), TTL: time.Hour, Ago: 3 * x.step})
-		x.takes("a", "b", owner("o"), goes, silence(2*x.step))
+		x.renew("a", session.Renewal{Key: key("a"), TTL: time.Hour, Ago: x.steps(3)})
+		x.takes("a", "b", owner("o"), goes, silence(x.steps(2)))
 	}},
 	{"6: of several the least recently seen", func(x *table) {
 		two := under("u", 2)
@@ -151,11 +180,11 @@ var passTests = []test{
 		x.seated("c", "d")
 		x.uses("u", 1)
 	}},
-	{"6: taking one's own slot makes no room", func(x *table) {
+	{"6: one's own slot is not taken", func(x *table) {
 		x.held("a", owner("o"), slot("tv"))
 		x.held("b", owner("p"), slot("pc"), restore)
-		x.refused("c", owner("o"), slot("tv"), goes, silence(0))
-		x.seated("a", "b")
+		x.held("c", owner("o"), slot("tv"), goes, silence(0))
+		x.seated("a", "b", "c")
 	}},
 	{"7: who goes back gets his seat back", func(x *table) {
 		zapped(x)
@@ -217,19 +246,19 @@ var passTests = []test{
 	}},
 	{"7: the guard lapses", func(x *table) {
 		contend(x)
-		x.refused("b", owner("o"), goes, ttl(3*x.step))
+		x.refused("b", owner("o"), goes, ttl(x.steps(3)))
 		x.refused("c", owner("o"), goes, silence(0))
 		x.pass(4)
 		x.takes("a", "c", owner("o"), goes, silence(0))
 	}},
 	{"10: who plays on stays guarded", func(x *table) {
 		contend(x)
-		x.refused("b", owner("o"), goes, ttl(3*x.step))
+		x.refused("b", owner("o"), goes, ttl(x.steps(3)))
 		for range 3 {
 			x.pass(2)
 			x.held("a", owner("o"))
-			x.refused("c", owner("o"), goes, silence(0), ttl(3*x.step))
-			x.refused("b", owner("o"), goes, ttl(3*x.step))
+			x.refused("c", owner("o"), goes, silence(0), ttl(x.steps(3)))
+			x.refused("b", owner("o"), goes, ttl(x.steps(3)))
 		}
 		x.pass(4)
 		x.takes("a", "c", owner("o"), goes, silence(0))
@@ -237,7 +266,7 @@ var passTests = []test{
 	{"7: what went back and forth long ago is forgotten", func(x *table) {
 		contend(x)
 		x.pass(4)
-		x.takes("a", "b", owner("o"), goes, ttl(3*x.step))
+		x.takes("a", "b", owner("o"), goes, ttl(x.steps(3)))
 	}},
 	{"7: it must count under each full limit", func(x *table) {
 		zapped(x)

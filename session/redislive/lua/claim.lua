@@ -1,8 +1,8 @@
 --[[
 Decides a claim; the numbers are those of session.Claim.
 
-ARGV: me, m, id, ttl, policy, flags (a adopt, g goes, r restore, p may pass), age, silence, cooldown, sentence, owner's tag, how many uses,
-how many to terminate; user, slot, api, edge, addr, agent, kind, device, dtype, service, owner; name and max of each use; m of each to terminate.
+ARGV: me, m, id, ttl, policy, flags (a adopt, u of the user, g goes, s stay, r restore, p may pass), age, silence, cooldown, sentence, owner's tag, how many uses,
+how many to terminate; user, slot, api, edge, addr, agent, kind, device, dtype, service, owner; m of back; name and max of each use; m of each to terminate.
 
 Returns outcome, reason, seat, m of each taken, m of each ended, the numbers of the uses that are full, conflicting seats, how many were damaged.
 ]]
@@ -12,7 +12,7 @@ local ttl, silence, cooldown, sentence = tonumber(ARGV[4]), tonumber(ARGV[8]), t
 local started = now - tonumber(ARGV[7])
 local function flag(c) return string.find(flags, c, 1, true) ~= nil end
 
-local REFUSED, COOLING, ENDED, HELD = 0, 1, 2, 3
+local REFUSED, COOLING, ENDED, HELD, ANOTHER = 0, 1, 2, 3, 4
 
 purge(100)
 
@@ -22,10 +22,15 @@ if reason then return {ENDED, reason, {}, {}, {}, {}, {}, damaged} end
 
 -- 2
 local mine = live(m)
+if mine and flag('u') and mine.f[F.user] ~= ARGV[14] then return {ANOTHER, '', {}, {}, {}, {}, {}, damaged} end
 if mine then
+  hold(mine, ARGV[17], now + ttl, ttl)
   mine.f[F.edge], mine.f[F.addr], mine.f[F.agent] = ARGV[17], ARGV[18], ARGV[19]
   if ARGV[23] ~= '' then mine.f[F.service] = ARGV[23] end
   mine.seen, mine.kept, mine.expires = now, now, math.max(mine.expires, now + ttl)
+  if not flag('s') and mine.f[F.user] == ARGV[14] and mine.f[F.device] == ARGV[21] and mine.f[F.dtype] == ARGV[22] then
+    move(mine, ARGV[18], ARGV[19], ARGV[24], tag, ARGV, 26, tonumber(ARGV[12]), ttl)
+  end
   redis.call('SET', P .. 'seat:' .. m, encode(mine), 'KEEPTTL')
   redis.call('ZADD', P .. 'exp', mine.expires, m)
   keep_common(ttl)
@@ -43,7 +48,7 @@ end
 local seat = {m = m, seen = now, kept = now, expires = now + ttl, passes = flag('p'), tag = tag}
 seat.f = {started, ARGV[14], ARGV[15], tonumber(ARGV[16]), 0, '', '', ARGV[17], ARGV[18], ARGV[19], ARGV[20], ARGV[21], ARGV[22], ARGV[23], ARGV[24], 0}
 local names, max = {}, {}
-local at = 25
+local at = 26
 for i = 1, tonumber(ARGV[12]) do
   names[i], max[i] = ARGV[at], tonumber(ARGV[at + 1])
   seat.f[#seat.f + 1], seat.f[#seat.f + 2] = names[i], max[i]
@@ -104,7 +109,7 @@ for i, name in ipairs(names) do
   out[i] = {}
   local n = 0
   local function leave(what)
-    if not out[i][what] and redis.call('ZSCORE', P .. 'use:' .. name, what) then n = n + 1 end
+    if not out[i][what] and redis.call('ZSCORE', P .. 'use:' .. name, what) and (not doubtful(name) or lives(name, what)) then n = n + 1 end
     out[i][what] = true
   end
   if slot ~= '' then leave('\0' .. slot) end
@@ -119,11 +124,11 @@ for i, name in ipairs(names) do
     if alone then leave(place(app)) end
   end
   count[i] = taken(name, max[i] + n) - n
-  if count[i] >= max[i] then full[#full + 1] = i end
+  if n == 0 and count[i] >= max[i] then full[#full + 1] = i end -- else the seat is not one more
 end
 
 -- grant gives the seat, and takes away what it is given at the cost of.
-local function grant(gone, ended)
+local function grant(gone, ended, back)
   local took, over = {}, {}
   for i, s in ipairs(gone) do
     if i == 1 then
@@ -133,6 +138,11 @@ local function grant(gone, ended)
     drop(s)
     tell({taken = {m = s.m}})
     took[i] = s.m
+  end
+  if back then
+    drop(back)
+    tell({taken = {m = back.m}})
+    took[#took + 1] = back.m
   end
   for i, s in ipairs(ended) do
     drop(s)
@@ -158,22 +168,50 @@ local function grant(gone, ended)
     redis.call('SADD', P .. 'slot:' .. slot, m)
     keep(P .. 'slot:' .. slot, ttl)
   end
-  for i, name in ipairs(names) do
-    if slot == '' then
-      redis.call('ZADD', P .. 'use:' .. name, seat.f[F.started], m)
-    else
-      redis.call('ZADD', P .. 'use:' .. name, 'LT', seat.f[F.started], '\0' .. slot)
-    end
-    keep(P .. 'use:' .. name, ttl)
-    redis.call('ZADD', P .. 'uses', 0, name)
-    redis.call('HSET', P .. 'max', name, max[i])
-  end
+  for i, name in ipairs(names) do count_under(seat, name, max[i], ttl) end
   keep_common(ttl)
   return {HELD, '', answer(seat), took, over, {}, {}, damaged}
 end
 
 -- 5
 if #full == 0 or flag('r') then return grant({old}, {}) end
+
+-- helps tells how many places under each full use would be free without these seats.
+local function helps(seats)
+  local freed, without = {}, {}
+  for _, s in ipairs(seats) do
+    for _, i in ipairs(full) do
+      local what = place(s)
+      if counts_under(s, names[i]) and not out[i][what] and not without[i .. ' ' .. what] then
+        freed[i] = (freed[i] or 0) + 1
+        without[i .. ' ' .. what] = true
+      end
+    end
+  end
+  return freed
+end
+
+-- room tells whether there is some when these seats have gone.
+local function room(seats)
+  local freed = helps(seats)
+  for _, i in ipairs(full) do
+    if count[i] - (freed[i] or 0) >= max[i] then return false end
+  end
+  return true
+end
+
+-- same tells whether a seat that passes back gives its place under all that is full up.
+local function same(s)
+  for _, i in ipairs(full) do
+    if not counts_under(s, names[i]) then return false end
+  end
+  return true
+end
+
+local back = ARGV[25] ~= '' and ARGV[25] ~= m and live(ARGV[25])
+if back and back.f[F.slot] == '' and back.f[F.from] == m and not (app and app.m == back.m) and not (old and old.m == back.m) and same(back) then
+  return grant({old}, {}, back)
+end
 
 -- in_the_way tells whether a seat counts under something full, and its end would help.
 local function in_the_way(s)
@@ -295,21 +333,6 @@ if flag('g') and tag ~= NOBODY then
   end
 end
 
--- helps tells how many places under each full use would be free without these seats.
-local function helps(seats)
-  local freed, without = {}, {}
-  for _, s in ipairs(seats) do
-    for _, i in ipairs(full) do
-      local what = place(s)
-      if counts_under(s, names[i]) and not out[i][what] and not without[i .. ' ' .. what] then
-        freed[i] = (freed[i] or 0) + 1
-        without[i .. ' ' .. what] = true
-      end
-    end
-  end
-  return freed
-end
-
 -- 8
 local named, known = {}, {}
 for i = at, at + tonumber(ARGV[13]) - 1 do
@@ -321,19 +344,17 @@ for i = at, at + tonumber(ARGV[13]) - 1 do
     end
   end
 end
-if #named > 0 then
-  local freed, room = helps(named), true
-  for _, i in ipairs(full) do
-    if count[i] - (freed[i] or 0) >= max[i] then room = false end
-  end
-  if room then return grant({old}, named) end
-end
+if #named > 0 and room(named) then return grant({old}, named) end
 
 -- 9
 if policy ~= 'end-oldest' then return turn_away() end
 if tag ~= NOBODY then
   local cooled = tonumber(redis.call('GET', P .. 'cool:' .. tag) or '')
-  if cooled and now - cooled < cooldown then return refuse(COOLING) end
+  if cooled and now - cooled < cooldown then
+    cooled = math.min(math.max(math.floor(cooled), now - math.floor(cooldown * 3 / 4)), now)
+    redis.call('SET', P .. 'cool:' .. tag, string.format('%d', cooled), 'PX', string.format('%d', cooled + cooldown - now))
+    return refuse(COOLING)
+  end
 end
 for _, i in ipairs(full) do
   if max[i] < 1 then return turn_away() end -- nobody's end makes room

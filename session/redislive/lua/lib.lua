@@ -15,6 +15,7 @@ A seat is known by m: its id (without any NUL, see Go's member), a NUL, its grou
   use:<name>   zset    what counts under a limit, by the time it began: m, or a NUL and the slot that seats share
   uses         zset    the names of limits that anybody counts under, all with score 0
   max          hash    the maximum of each of these, as the last claim had it
+  hold:<m>     zset    the edges that hold a seat, by until when; it is there once a second one does
   sight:<m>    string  what edges saw of a session: lines of edge, time and sighting
   ended:<m>    string  until when an ending stands, a newline, why; it lives as long
   cool:<tag>   string  when a seat of this owner was evicted
@@ -36,8 +37,8 @@ local F = {
   addr = 9, agent = 10, kind = 11, device = 12, dtype = 13, service = 14, owner = 15, guarded = 16, uses = 17,
 }
 
--- The head: when it was last seen (13 digits), when its keys were last kept (13), the edge (8 of its SHA-1), whether it may pass (y or n),
--- the owner's tag (22, dots if there is none).
+-- The head: when it was last seen (13 digits), when its keys were last kept (13), the edge (8 of its SHA-1), whether it may pass (y or n;
+-- in capitals where hold:<m> is there), the owner's tag (22, dots if there is none).
 local HEAD = 57
 local NOBODY = string.rep('.', 22)
 
@@ -63,7 +64,8 @@ local function mark(edge) return string.sub(redis.sha1hex(edge), 1, 8) end
 
 -- encode writes a seat down.
 local function encode(s)
-  return string.format('%013d%013d%s%s%s', s.seen, s.kept, mark(s.f[F.edge]), s.passes and 'y' or 'n', s.tag) .. cmsgpack.pack(s.f)
+  return string.format('%013d%013d%s%s%s', s.seen, s.kept, mark(s.f[F.edge]),
+    s.shared and (s.passes and 'Y' or 'N') or s.passes and 'y' or 'n', s.tag) .. cmsgpack.pack(s.f)
 end
 
 -- Which of a seat's fields are numbers, and which of them are told to Go.
@@ -89,7 +91,8 @@ local function decode(m, raw)
   local seen, kept = tonumber(string.sub(raw, 1, 13)), tonumber(string.sub(raw, 14, 26))
   local ok, f = pcall(cmsgpack.unpack, string.sub(raw, HEAD + 1))
   if not (ok and seen and kept and whole(f)) then return nil end
-  return {m = m, seen = seen, kept = kept, passes = string.sub(raw, 35, 35) == 'y', tag = string.sub(raw, 36, HEAD), f = f}
+  local p = string.sub(raw, 35, 35)
+  return {m = m, seen = seen, kept = kept, passes = p == 'y' or p == 'Y', shared = p == 'Y' or p == 'N', tag = string.sub(raw, 36, HEAD), f = f}
 end
 
 -- place is what the seat counts as under a limit: itself, or its slot.
@@ -127,10 +130,10 @@ end
 
 -- uncount takes a place from a limit, and the limit from the list if it was the last.
 local function uncount(name, what)
-  redis.call('ZREM', P .. 'use:' .. name, what)
+  redis.pcall('ZREM', P .. 'use:' .. name, what)
   if redis.call('EXISTS', P .. 'use:' .. name) == 0 then
-    redis.call('ZREM', P .. 'uses', name)
-    redis.call('HDEL', P .. 'max', name)
+    redis.pcall('ZREM', P .. 'uses', name)
+    redis.pcall('HDEL', P .. 'max', name)
   end
 end
 
@@ -140,7 +143,12 @@ local function recount(slot, name)
   for _, s in ipairs(mates(slot)) do
     if counts_under(s, name) and (not first or s.f[F.started] < first) then first = s.f[F.started] end
   end
-  if first then redis.call('ZADD', P .. 'use:' .. name, first, '\0' .. slot) else uncount(name, '\0' .. slot) end
+  if first then redis.pcall('ZADD', P .. 'use:' .. name, first, '\0' .. slot) else uncount(name, '\0' .. slot) end
+end
+
+-- discount has a seat that counts there no longer leave a limit.
+local function discount(s, name)
+  if s.f[F.slot] == '' then uncount(name, s.m) else recount(s.f[F.slot], name) end
 end
 
 local function unlist(m)
@@ -148,7 +156,7 @@ local function unlist(m)
   redis.call('ZREM', P .. 'exp', m)
   redis.call('ZREM', P .. 'all', m)
   redis.call('ZREM', P .. 'ids', m)
-  redis.call('DEL', P .. 'seat:' .. m, P .. 'sight:' .. m)
+  redis.call('DEL', P .. 'seat:' .. m, P .. 'sight:' .. m, P .. 'hold:' .. m)
 end
 
 -- drop takes a seat out of everything.
@@ -158,9 +166,7 @@ local function drop(s)
   if s.tag ~= NOBODY then redis.call('ZREM', P .. 'owner:' .. s.tag, s.m) end
   local slot = s.f[F.slot]
   if slot ~= '' then redis.call('SREM', P .. 'slot:' .. slot, s.m) end
-  for i = F.uses, #s.f, 2 do
-    if slot == '' then uncount(s.f[i], s.m) else recount(slot, s.f[i]) end
-  end
+  for i = F.uses, #s.f, 2 do discount(s, s.f[i]) end
 end
 
 -- torn drops what cannot be read. What else names it is mended when it is met.
@@ -231,7 +237,8 @@ local function bury(name, enough)
     if #some == 0 then break end
     for _, m in ipairs(some) do
       local its = redis.call('ZSCORE', key, m)
-      if not its and redis.pcall('GETRANGE', P .. 'seat:' .. m, 34, 34) ~= 'y' then
+      local p = not its and redis.pcall('GETRANGE', P .. 'seat:' .. m, 34, 34)
+      if not its and p ~= 'y' and p ~= 'Y' then
         local s = peek(m)
         its = not s or counts_under(s, name)
       end
@@ -265,10 +272,43 @@ local function taken(name, enough)
   return n
 end
 
--- tell publishes a notice. ARGV[1] is always who does.
+-- outlast has an edge be among those that hold a seat until then, if it is not for longer. (ZADD has GT for it only since Redis 6.2.)
+local function outlast(m, edge, till)
+  local was = redis.pcall('ZSCORE', P .. 'hold:' .. m, edge)
+  if till > (tonumber(was or '') or 0) then redis.pcall('ZADD', P .. 'hold:' .. m, till, edge) end
+end
+
+-- hold has an edge hold a seat until then, if it does not already for longer. It is called before the seat is said to be seen by that edge.
+local function hold(s, edge, till, ttl)
+  local key = P .. 'hold:' .. s.m
+  if not s.shared and s.f[F.edge] ~= edge then
+    s.shared = true
+    redis.call('DEL', key)
+    redis.call('ZADD', key, s.expires, s.f[F.edge])
+  end
+  if s.shared then
+    outlast(s.m, edge, till)
+    redis.pcall('ZREMRANGEBYSCORE', key, '-inf', now)
+    keep(key, ttl)
+  end
+end
+
+-- let_go has an edge hold a seat no longer, and tells whether another one does.
+local function let_go(s, edge)
+  if not s.shared then return s.f[F.edge] ~= edge end
+  local key = P .. 'hold:' .. s.m
+  redis.pcall('ZREM', key, edge)
+  local last = redis.pcall('ZREVRANGE', key, 0, 0, 'WITHSCORES')
+  local till = tonumber(last[2] or '')
+  if not till or till <= now then return false end
+  redis.call('ZADD', P .. 'exp', till, s.m)
+  return true
+end
+
+-- tell publishes a notice. ARGV[1] is always who does: the number of the database, which channels do not know, stands before the dot.
 local function tell(notice)
   notice.from = ARGV[1]
-  redis.call('PUBLISH', P .. 'told', cjson.encode(notice))
+  redis.call('PUBLISH', P .. 'told:' .. string.match(ARGV[1], '^%d*'), cjson.encode(notice))
 end
 
 -- finish denies a session its seat for a time, whatever was decided before.
@@ -298,4 +338,46 @@ end
 local function earlier(a, b)
   if a.f[F.started] ~= b.f[F.started] then return a.f[F.started] < b.f[F.started] end
   return a.m < b.m
+end
+
+-- count_under has a seat count under a limit.
+local function count_under(s, name, max, ttl)
+  local key = P .. 'use:' .. name
+  if s.f[F.slot] == '' then
+    redis.pcall('ZADD', key, s.f[F.started], s.m)
+  else
+    local first = tonumber(redis.pcall('ZSCORE', key, place(s)) or '') or s.f[F.started]
+    redis.pcall('ZADD', key, math.min(first, s.f[F.started]), place(s))
+  end
+  keep(key, ttl)
+  redis.pcall('ZADD', P .. 'uses', 0, name)
+  redis.pcall('HSET', P .. 'max', name, max)
+end
+
+-- move has a seat, which the caller writes down, count where its listener is now: under what stands in all from at on, name and maximum of n uses in turn.
+local function move(s, addr, agent, owner, tag, all, at, n, ttl)
+  s.f[F.addr], s.f[F.agent] = addr, agent
+  if s.tag ~= NOBODY and tag ~= NOBODY and s.tag ~= tag then
+    redis.pcall('ZREM', P .. 'owner:' .. s.tag, s.m)
+    redis.pcall('ZADD', P .. 'owner:' .. tag, s.seen, s.m)
+    keep(P .. 'owner:' .. tag, ttl)
+    s.f[F.owner], s.tag = owner, tag
+  end
+  local same = #s.f == F.uses - 1 + 2 * n
+  for i = 0, n - 1 do
+    same = same and s.f[F.uses + 2 * i] == all[at + 2 * i] and s.f[F.uses + 2 * i + 1] == tonumber(all[at + 2 * i + 1])
+  end
+  if same then return end
+  local before = {}
+  for i = #s.f, F.uses, -1 do before[i], s.f[i] = s.f[i], nil end
+  for i = at, at + 2 * n - 2, 2 do
+    s.f[#s.f + 1], s.f[#s.f + 2] = all[i], tonumber(all[i + 1])
+    count_under(s, all[i], all[i + 1], ttl)
+  end
+  found[s.m] = s -- what is counted from here on is the seat as it is now
+  local i = F.uses
+  while before[i] do
+    if not counts_under(s, before[i]) then discount(s, before[i]) end
+    i = i + 2
+  end
 end

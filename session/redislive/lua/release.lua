@@ -1,11 +1,11 @@
 --[[
-Frees seats. Nothing is denied to their sessions.
+Gives seats back that an edge holds. Nothing is denied to their sessions.
 
-ARGV: me, m of each. Returns how many were damaged.
+ARGV: me, edge (empty: whoever holds them), m of each. Returns how many were damaged.
 ]]
 
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   local s = live(ARGV[i])
-  if s then drop(s) end
+  if s and (ARGV[2] == '' or not let_go(s, ARGV[2])) then drop(s) end
 end
 return damaged

@@ -1,9 +1,10 @@
 --[[
 Renews seats. One call is for some hundred of them, so that it holds Redis up for a few milliseconds at most.
 
-ARGV: me, edge; then for each seat m, how long ago it was active, ttl, what was seen of it (empty: nothing).
+ARGV: me, edge, how many seats; for each m, how long ago it was active, ttl, what was seen of it (empty: nothing); then for each whose listener has moved
+which of the seats it is, addr, agent, owner, owner's tag, how many uses, name and max of each.
 
-Returns how many were damaged, and for each seat 0 (gone), {1, reason} (over), 2 (kept), or {2, how old, sighting, how old, sighting...}
+Returns how many were damaged, and for each seat 0 (gone), {1, reason} (over), 2 (kept), 3 (kept, and a stray), or {2 or 3, how old, sighting, how old, sighting...}
 ]]
 
 local edge = ARGV[2]
@@ -51,12 +52,16 @@ local function sight(m, ttl, seen)
   return others
 end
 
--- rewrite changes what is not in the head: the edge that saw the seat last, and, twice a day, how long its keys are kept.
-local function rewrite(m, raw, seen, ttl, seen_here)
+-- rewrite changes what is not in the head: the edges that hold the seat, the one that saw it last, and, twice a day, how long its keys are kept.
+-- If its listener has moved, to says where that stands.
+local function rewrite(m, raw, expires, till, seen, ttl, seen_here, to)
   local s = decode(m, raw)
-  if not s then torn(m) return false end
+  if not s then torn(m) return nil end
+  s.expires = expires
+  hold(s, edge, till, ttl)
   s.seen = seen
   if seen_here then s.f[F.edge] = edge end
+  if to then move(s, ARGV[to + 1], ARGV[to + 2], ARGV[to + 3], ARGV[to + 4], ARGV, to + 6, tonumber(ARGV[to + 5]), ttl) end
   if now - s.kept > DAY / 2 then
     s.kept = now
     keep(P .. 'seat:' .. m, ttl)
@@ -66,10 +71,10 @@ local function rewrite(m, raw, seen, ttl, seen_here)
     for i = F.uses, #s.f, 2 do keep(P .. 'use:' .. s.f[i], ttl) end
   end
   redis.call('SET', P .. 'seat:' .. m, encode(s), 'KEEPTTL')
-  return true
+  return s.tag
 end
 
-local function renew(m, ago, ttl, seen)
+local function renew(m, ago, ttl, seen, to)
   local expires = tonumber(redis.call('ZSCORE', P .. 'exp', m) or '')
   if not expires or expires <= now then
     local reason = sentenced(m)
@@ -82,28 +87,38 @@ local function renew(m, ago, ttl, seen)
   local last = type(head) == 'string' and #head == HEAD and tonumber(string.sub(head, 1, 13))
   local kept = last and tonumber(string.sub(head, 14, 26))
   if not kept then torn(m) return 0 end
-  local here = active >= last
-  if (here and string.sub(head, 27, 34) ~= own) or now - kept > DAY / 2 then
-    if not rewrite(m, redis.call('GET', key), math.max(last, active), ttl, here) then return 0 end
-  elseif active > last then
-    redis.call('SETRANGE', key, 0, ago == 0 and active_text or string.format('%013d', active))
+  local here, another = active >= last, string.sub(head, 27, 34) ~= own
+  local p = string.sub(head, 35, 35)
+  local shared = p == 'Y' or p == 'N'
+  if another and not here then to = nil end
+  local tag = string.sub(head, 36, HEAD)
+  if to or another and (here or not shared) or now - kept > DAY / 2 then
+    tag = rewrite(m, redis.call('GET', key), expires, active + ttl, math.max(last, active), ttl, here, to)
+    if not tag then return 0 end
+  else
+    if shared then outlast(m, edge, active + ttl) end
+    if active > last then redis.call('SETRANGE', key, 0, ago == 0 and active_text or string.format('%013d', active)) end
   end
-  if active > last then
-    local tag = string.sub(head, 36, HEAD)
-    if tag ~= NOBODY then redis.call('ZADD', P .. 'owner:' .. tag, active, m) end
-  end
+  if active > last and tag ~= NOBODY then redis.pcall('ZADD', P .. 'owner:' .. tag, active, m) end
   if active + ttl > expires then redis.call('ZADD', P .. 'exp', active + ttl, m) end
   local others = sight(m, ttl, seen)
-  if #others == 0 then return 2 end
-  table.insert(others, 1, 2)
+  local state = another and here and not to and 3 or 2
+  if #others == 0 then return state end
+  table.insert(others, 1, state)
   return others
 end
 
 local longest = 0
-for i = 3, #ARGV - 3, 4 do
+local last = 3 + 4 * tonumber(ARGV[3])
+local moved, at = {}, last + 1
+while at < #ARGV do
+  moved[4 * tonumber(ARGV[at])] = at
+  at = at + 6 + 2 * tonumber(ARGV[at + 5])
+end
+for i = 4, last, 4 do
   local ttl = tonumber(ARGV[i + 2])
   longest = math.max(longest, ttl)
-  result[#result + 1] = renew(ARGV[i], tonumber(ARGV[i + 1]), ttl, ARGV[i + 3])
+  result[#result + 1] = renew(ARGV[i], tonumber(ARGV[i + 1]), ttl, ARGV[i + 3], moved[i])
 end
 purge(20)
 keep_common(longest)
