@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// arena is the origin and, before it, the two servers.
+// arena is the origin and, before it, the servers.
 type arena struct {
 	dir     string
 	origin  *process
@@ -22,14 +22,16 @@ type arena struct {
 	cert    certificate
 
 	sendPlaylists bool // nginx's playlists go by sendfile
+	gates         gates
 
-	nginx, earshot *server
-	lacks          string // why Earshot has no TLS
+	doors   []*door
+	servers []*server // nginx, and an Earshot for each gate
+	lacks   string    // why Earshot has no TLS
 }
 
 // newArena starts the origin, on the core of the load.
 func newArena(opt *edgeOptions) (a *arena, err error) {
-	a = &arena{sendPlaylists: opt.sendPlaylists}
+	a = &arena{sendPlaylists: opt.sendPlaylists, gates: opt.gates}
 	defer func() {
 		if err != nil {
 			a.close()
@@ -69,26 +71,42 @@ func (a *arena) startOrigin() error {
 	return nil
 }
 
-// startServers starts both.
-func (a *arena) startServers() (err error) {
-	if a.nginx, err = startNginx(a.dir, a.address, a.cert, a.sendPlaylists); err != nil {
+// startServers starts all.
+func (a *arena) startServers() error {
+	nginx, err := startNginx(a.dir, a.address, a.cert, a.sendPlaylists)
+	if err != nil {
 		return err
 	}
-	a.earshot, a.lacks, err = startEarshot(a.dir, a.program, a.address, a.cert)
-	return err
+	a.servers = []*server{nginx}
+	for _, g := range a.gates {
+		d, err := openDoor(a.dir, g)
+		if err != nil {
+			return err
+		}
+		a.doors = append(a.doors, d)
+		s, lacks, err := startEarshot(a.dir, a.program, a.address, a.cert, d)
+		if err != nil {
+			return err
+		}
+		a.servers, a.lacks = append(a.servers, s), lacks
+	}
+	return nil
 }
 
-// stopServers ends both, so that they can be started anew.
+// stopServers ends all, so that they can be started anew.
 func (a *arena) stopServers() {
-	for _, s := range []**server{&a.nginx, &a.earshot} {
-		if *s != nil {
-			(*s).proc.end()
-			*s = nil
-		}
+	dirs := []string{"nginx"}
+	for _, s := range a.servers {
+		s.proc.end()
 	}
-	for _, dir := range []string{"nginx", "earshot-edge"} {
+	for _, d := range a.doors {
+		d.close()
+		dirs = append(dirs, "earshot-"+string(d.gate))
+	}
+	for _, dir := range dirs {
 		_ = os.RemoveAll(filepath.Join(a.dir, dir))
 	}
+	a.servers, a.doors = nil, nil
 }
 
 func (a *arena) close() {

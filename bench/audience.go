@@ -17,8 +17,8 @@ import (
 // never wake it: that would be work for the server's core which in real life a network card of the listener's does.
 type audience struct {
 	ctx     context.Context
+	server  *server
 	address unix.SockaddrInet4
-	request []byte
 	epoll   int
 	began   time.Time
 	ears    []*ear
@@ -43,14 +43,12 @@ const (
 )
 
 // newAudience is nobody yet. The calling goroutine keeps its thread until close.
-func newAudience(ctx context.Context, address string) (*audience, error) {
-	host, port, err := net.SplitHostPort(address)
+func newAudience(ctx context.Context, s *server) (*audience, error) {
+	host, port, err := net.SplitHostPort(s.plain)
 	if err != nil {
 		return nil, err
 	}
-	a := &audience{ctx: ctx, began: time.Now()}
-	a.request = fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\nIcy-MetaData: 1\r\nConnection: close\r\n\r\n",
-		stationMount, address)
+	a := &audience{ctx: ctx, server: s, began: time.Now()}
 	a.address.Addr = [4]byte(net.ParseIP(host).To4())
 	if a.address.Port, err = strconv.Atoi(port); err != nil {
 		return nil, err
@@ -129,10 +127,21 @@ func (a *audience) dial(i int) (err error) {
 func (a *audience) ask(i int) error {
 	e := a.ears[i]
 	e.asked = true
-	if n, err := unix.Write(e.fd, a.request); err != nil || n != len(a.request) {
+	request := a.request(i)
+	if n, err := unix.Write(e.fd, request); err != nil || n != len(request) {
 		return fmt.Errorf("a request of which %d bytes leave: %w", n, err)
 	}
 	return unix.EpollCtl(a.epoll, unix.EPOLL_CTL_MOD, e.fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)})
+}
+
+// request is a listener's.
+func (a *audience) request(i int) []byte {
+	uri := stationMount
+	if token := a.server.door.shows("listener-" + strconv.Itoa(i)); token != "" {
+		uri += "?" + token
+	}
+	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bench\r\nAccept: */*\r\nIcy-MetaData: 1\r\nConnection: close\r\n\r\n",
+		uri, a.server.plain)
 }
 
 // listen goes on for a while, or until enough says so.

@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// contest is both servers in turn, in all cells that one set of connections serves.
+// contest is all servers in turn, in all cells that one set of connections serves.
 type contest struct {
 	ctx   context.Context
 	opt   *edgeOptions
@@ -19,7 +19,7 @@ type contest struct {
 	tls   bool
 	conns int
 
-	crowds [2]*crowd // nginx's and Earshot's
+	crowds []*crowd // of each server
 }
 
 // maxThrown is how many rounds of a cell may be thrown away for each that counts.
@@ -48,7 +48,8 @@ func (c *contest) run(only *regexp.Regexp) error {
 }
 
 // measure has the servers take turns. A server that fails too often has fewer rounds than it should; only being told to stop is an error.
-func (c *contest) measure(cell cell) (rounds [2][]*round, err error) {
+func (c *contest) measure(cell cell) (rounds [][]*round, err error) {
+	rounds = make([][]*round, len(c.crowds))
 	for i, thrown := 0, 0; i < c.opt.rounds; i++ {
 		for which := range rounds {
 			for {
@@ -72,17 +73,15 @@ func (c *contest) measure(cell cell) (rounds [2][]*round, err error) {
 	return rounds, nil
 }
 
-func (c *contest) servers() [2]*server { return [2]*server{c.arena.nginx, c.arena.earshot} }
-
 func (c *contest) round(cell cell, which int) (*round, error) {
 	if c.crowds[which] == nil {
 		var cert *certificate
 		if c.tls {
 			cert = &c.arena.cert
 		}
-		crowd, err := gather(c.servers()[which], c.conns, cert)
+		crowd, err := gather(c.arena.servers[which], c.conns, cert)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.servers()[which].name, err)
+			return nil, fmt.Errorf("%s: %w", c.arena.servers[which].name, err)
 		}
 		c.crowds[which] = crowd
 	}

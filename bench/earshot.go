@@ -21,7 +21,7 @@ streams:
   - group: live
     path: /live/
     hls: http://%s/live/
-`
+%s`
 
 // buildEarshot builds the program from the module that this one is part of.
 func buildEarshot(dir string) (string, error) {
@@ -34,19 +34,19 @@ func buildEarshot(dir string) (string, error) {
 }
 
 // startEarshot starts Earshot before the origin. Where it cannot serve TLS, lacks says why, and it is started without.
-func startEarshot(dir, program, origin string, cert certificate) (s *server, lacks string, err error) {
-	s = &server{name: "Earshot", param: playlist.SessionParam, grant: "&" + playlist.GrantParam + "="}
+func startEarshot(dir, program, origin string, cert certificate, d *door) (s *server, lacks string, err error) {
+	s = &server{name: d.name(), door: d, param: playlist.SessionParam, grant: "&" + playlist.GrantParam + "="}
 	for _, at := range []*string{&s.plain, &s.tls, &s.admin} {
 		if *at, err = freeAddress(); err != nil {
 			return nil, "", err
 		}
 	}
-	dir = filepath.Join(dir, "earshot-edge")
+	dir = filepath.Join(dir, "earshot-"+string(d.gate))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", err
 	}
 	conf := func(listen string) string {
-		return fmt.Sprintf(earshotConf, listen, s.admin, filepath.Join(dir, "data"), origin)
+		return fmt.Sprintf(earshotConf, listen, s.admin, filepath.Join(dir, "data"), origin, d.conf)
 	}
 	listen := fmt.Sprintf("{addr: %q}", s.plain)
 	if err := s.check(program, dir, conf(listen+fmt.Sprintf(", {addr: %q, tls: {cert: %q, key: %q}}", s.tls, cert.cert, cert.key))); err != nil {

@@ -27,6 +27,7 @@ type edgeOptions struct {
 	program  string // Earshot's; empty: it is built
 	crowd    int    // of connections and sessions, for memory
 	joins    int    // listeners a second, for relay
+	gates    gates  // none: what is right for the part
 
 	sendPlaylists bool // nginx's playlists go by sendfile
 }
@@ -42,11 +43,21 @@ func (o *edgeOptions) flags(set *flag.FlagSet) {
 	set.IntVar(&o.inFlight, "in-flight", o.inFlight, "edge: requests on their way at any time")
 	set.Var(&o.conns, "conns", "edge: numbers of connections kept alive (default 64,2000); relay: of listeners (default 1000,4000,8000)")
 	set.StringVar(&o.only, "only", o.only, "edge: only the cells whose name this `regexp` matches")
-	set.StringVar(&o.profile, "profile", o.profile, "edge, relay: take a CPU profile of Earshot in each cell, after its rounds, into this `directory`")
+	set.StringVar(&o.profile, "profile", o.profile, "edge, relay: take a CPU and a heap profile of Earshot in each cell, after its rounds, into this `directory`")
 	set.StringVar(&o.program, "earshot", o.program, "edge, memory, relay, storm: this `program` instead of one built now")
 	set.BoolVar(&o.sendPlaylists, "nginx-sendfile", o.sendPlaylists, "edge: nginx uses sendfile for playlists as well, not for segments only")
+	set.Var(&o.gates, "gate", "what Earshot asks of listeners: on (tokens, limits, blackouts), off, redis (seats there). The first of a list is compared, the others are shown beside it (default on,off,redis for edge, else on)")
 	set.IntVar(&o.joins, "joins", o.joins, "relay: how many listeners join a second before what is measured")
 	set.IntVar(&o.crowd, "crowd", o.crowd, "memory: how many connections, and how many sessions")
+}
+
+// with is the same with these gates, unless some were asked for.
+func (o *edgeOptions) with(usual ...gate) *edgeOptions {
+	with := *o
+	if len(with.gates) == 0 {
+		with.gates = usual
+	}
+	return &with
 }
 
 // conns is a list of numbers, parted by commas.
@@ -70,8 +81,7 @@ func (c *conns) Set(text string) error {
 
 // edgePart prints the table.
 func edgePart(ctx context.Context, out io.Writer, given *edgeOptions) error {
-	edge := *given
-	opt := &edge
+	opt := given.with(gateOn, gateOff, gateRedis)
 	if opt.length = cmp.Or(opt.length, time.Second); len(opt.conns) == 0 {
 		opt.conns = conns{64, 2000}
 	}
@@ -80,7 +90,7 @@ func edgePart(ctx context.Context, out io.Writer, given *edgeOptions) error {
 		return err
 	}
 	for _, n := range opt.conns {
-		if err := mayOpen(2 * n); err != nil {
+		if err := mayOpen((1 + len(opt.gates)) * n); err != nil {
 			return err
 		}
 	}
@@ -97,14 +107,14 @@ func edgePart(ctx context.Context, out io.Writer, given *edgeOptions) error {
 	if err := a.startServers(); err != nil {
 		return err
 	}
-	t := newTable(out)
+	t := newTable(out, a.servers)
 	defer t.finish()
 	if a.lacks != "" {
 		t.note("no cells over TLS: this Earshot refuses a listener with tls: %s", a.lacks)
 	}
 	for _, tls := range []bool{false, true} {
 		for _, n := range opt.conns {
-			c := &contest{ctx: ctx, opt: opt, arena: a, table: t, tls: tls, conns: n}
+			c := &contest{ctx: ctx, opt: opt, arena: a, table: t, tls: tls, conns: n, crowds: make([]*crowd, len(a.servers))}
 			if tls && a.lacks != "" {
 				continue
 			}

@@ -19,7 +19,7 @@ func memoryPart(ctx context.Context, out io.Writer, opt *edgeOptions) error {
 	if err := mayOpen(opt.crowd); err != nil {
 		return err
 	}
-	a, err := newArena(opt)
+	a, err := newArena(opt.with(gateOn))
 	if err != nil {
 		return err
 	}
@@ -37,9 +37,9 @@ func memoryPart(ctx context.Context, out io.Writer, opt *edgeOptions) error {
 		if err := a.startServers(); err != nil {
 			return err
 		}
-		servers := []*server{a.earshot}
-		if m.nginx {
-			servers = []*server{a.nginx, a.earshot}
+		servers := a.servers
+		if !m.nginx {
+			servers = servers[1:]
 		}
 		for _, s := range servers {
 			if err := ctx.Err(); err != nil {

@@ -33,7 +33,8 @@ func relayPart(ctx context.Context, out io.Writer, opt *edgeOptions) error {
 	return relayContest(ctx, out, opt, relayTimes{relayWarm, relaySettle, cmp.Or(opt.length, relayLength), max(1, opt.joins)})
 }
 
-func relayContest(ctx context.Context, out io.Writer, opt *edgeOptions, times relayTimes) error {
+func relayContest(ctx context.Context, out io.Writer, given *edgeOptions, times relayTimes) error {
+	opt := given.with(gateOn)
 	counts := opt.conns
 	if len(counts) == 0 {
 		counts = conns{1000, 4000, 8000}
@@ -41,12 +42,12 @@ func relayContest(ctx context.Context, out io.Writer, opt *edgeOptions, times re
 	if err := mayOpen(slices.Max(counts)); err != nil {
 		return err
 	}
-	v, err := newVenue(opt.program)
+	v, err := newVenue(opt)
 	if err != nil {
 		return err
 	}
 	defer v.close()
-	t := newRelayTable(out)
+	t := newRelayTable(out, v.doors)
 	defer t.finish()
 	for _, n := range counts {
 		rounds, err := relayRounds(ctx, v, t, opt.rounds, n, times)
@@ -61,10 +62,12 @@ func relayContest(ctx context.Context, out io.Writer, opt *edgeOptions, times re
 	return t.failed()
 }
 
-// relayRounds has the two take turns. A round in which a listener is lost, or gets what is wrong, is none: it is said, and repeated.
-func relayRounds(ctx context.Context, v *venue, t *relayTable, want, n int, times relayTimes) (rounds [2][]*relayRound, err error) {
+// relayRounds has all take turns. A round in which a listener is lost, or gets what is wrong, is none: it is said, and repeated.
+func relayRounds(ctx context.Context, v *venue, t *relayTable, want, n int, times relayTimes) (rounds [][]*relayRound, err error) {
+	contenders := v.contenders()
+	rounds = make([][]*relayRound, len(contenders))
 	for i, thrown := 0, 0; i < want; i++ {
-		for which, begin := range v.contenders() {
+		for which, begin := range contenders {
 			for {
 				r, err := (&relayTurn{ctx: ctx, begin: begin, listeners: n, times: times}).run()
 				if err == nil {
@@ -84,7 +87,7 @@ func relayRounds(ctx context.Context, v *venue, t *relayTable, want, n int, time
 	return rounds, nil
 }
 
-// relayProfile has one more round of Earshot, which counts for nothing, and keeps where it spent its time.
+// relayProfile has one more round of Earshot, which counts for nothing, and keeps where it spent its time, and what it held.
 func relayProfile(ctx context.Context, v *venue, dir string, n int, times relayTimes) error {
 	if dir == "" {
 		return nil
@@ -94,13 +97,10 @@ func relayProfile(ctx context.Context, v *venue, dir string, n int, times relayT
 	}
 	saved := make(chan error, 1)
 	take := func(c *contender) {
-		seconds := max(1, int(times.length/time.Second)-1)
-		file := filepath.Join(dir, fmt.Sprintf("relay-%d.pprof", n))
-		go func() {
-			saved <- fetch(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", c.admin, seconds), file)
-		}()
+		length := max(time.Second, times.length-time.Second)
+		go func() { saved <- c.profiles(length, filepath.Join(dir, fmt.Sprintf("relay-%d", n))) }()
 	}
-	turn := &relayTurn{ctx: ctx, begin: v.earshot, listeners: n, times: times, meanwhile: take}
+	turn := &relayTurn{ctx: ctx, begin: v.contenders()[1], listeners: n, times: times, meanwhile: take}
 	if _, err := turn.run(); err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (t *relayTurn) run() (*relayRound, error) {
 		return nil, err
 	}
 	defer c.end()
-	a, err := newAudience(t.ctx, c.plain)
+	a, err := newAudience(t.ctx, c.server)
 	if err != nil {
 		return nil, err
 	}

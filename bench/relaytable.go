@@ -26,17 +26,21 @@ type relayTable struct {
 	rows  int
 }
 
-func newRelayTable(out io.Writer) *relayTable {
+func newRelayTable(out io.Writer, doors []*door) *relayTable {
+	others, rule := "", ""
+	for _, d := range doors[1:] {
+		others, rule = others+" "+d.name()+", µs (ratio), KiB |", rule+"--:|"
+	}
 	fmt.Fprintf(out, "%s, %d cores. MP3 of 128 kbit/s with metadata. CPU of the server in µs for each second of audio that reached a listener; the lower the ratio, the better for Earshot.\n"+
 		"Targets: a ratio of %.2f, %.0f KiB resident, nobody below the rate. Of the rates and waits, the worst of all rounds.\n\n",
 		runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), relayRatio, relayMemory)
-	fmt.Fprintln(out, "| listeners | Icecast µs | Earshot µs | ratio (lowest–highest) | target | KiB resident each, Icecast / Earshot | KiB of kernel buffers each | slowest B/s | median B/s | below the rate | had to come again | longest wait, s | median of the longest waits, s | Earshot from its origin, B/s | busy |")
-	fmt.Fprintln(out, "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+	fmt.Fprintln(out, "| listeners | Icecast µs | "+doors[0].name()+" µs | ratio (lowest–highest) | target |"+others+" KiB resident each, Icecast / Earshot | KiB of kernel buffers each | slowest B/s | median B/s | below the rate | had to come again | longest wait, s | median of the longest waits, s | Earshot from its origin, B/s | busy |")
+	fmt.Fprintln(out, "|--:|--:|--:|--:|--:|"+rule+"--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
 	return &relayTable{out: out}
 }
 
 // row prints a number of listeners: the medians by CPU.
-func (t *relayTable) row(n int, rounds [2][]*relayRound) {
+func (t *relayTable) row(n int, rounds [][]*relayRound) {
 	t.rows++
 	if len(rounds[0]) == 0 || len(rounds[1]) == 0 {
 		t.empty++
@@ -59,8 +63,17 @@ func (t *relayTable) row(n int, rounds [2][]*relayRound) {
 	}
 	least := func(all ...float64) float64 { return slices.Min(all) }
 	most := func(all ...float64) float64 { return slices.Max(all) }
-	fmt.Fprintf(t.out, "| %d | %.1f | %.1f | %s | %.2f | %s | %s | %s | %s | %s | %s | %s | %s | %.0f | %s |\n", n, i.perListener(), e.perListener(),
-		ratios(rounds), relayRatio,
+	others := ""
+	for _, of := range rounds[2:] {
+		if len(of) == 0 {
+			others += " no outcome |"
+			continue
+		}
+		o := middleRound(of)
+		others += fmt.Sprintf(" %.1f (%.2f), %.1f |", o.perListener(), o.perListener()/i.perListener(), o.kib(o.resident))
+	}
+	fmt.Fprintf(t.out, "| %d | %.1f | %.1f | %s | %.2f |%s %s | %s | %s | %s | %s | %s | %s | %s | %.0f | %s |\n", n, i.perListener(), e.perListener(),
+		ratios(rounds), relayRatio, others,
 		both("%.1f", func(w int) any { return in[w].kib(in[w].resident) }),
 		both("%s", func(w int) any { return in[w].kernelEach() }),
 		both("%.0f", worst(func(r *relayRound) float64 { return r.slowest }, least)),
@@ -88,7 +101,7 @@ func (r *relayRound) kernelEach() string {
 }
 
 // ratios are those of rounds that followed each other.
-func ratios(rounds [2][]*relayRound) string {
+func ratios(rounds [][]*relayRound) string {
 	var all []float64
 	for i := range min(len(rounds[0]), len(rounds[1])) {
 		all = append(all, rounds[1][i].perListener()/rounds[0][i].perListener())

@@ -15,6 +15,7 @@ type server struct {
 	plain string // address
 	tls   string // the same over TLS; empty: it has none
 	admin string // of Earshot's operators
+	door  *door  // of Earshot
 
 	param string // that carries a session's id
 	grant string // what else its personalised URIs hold
@@ -29,7 +30,13 @@ func (s *server) address(tls bool) string {
 }
 
 // master is the first thing that the listener with that id asks for.
-func (s *server) master(id string) string { return masterPath + "?" + s.param + "=" + id }
+func (s *server) master(id string) string {
+	uri := masterPath + "?" + s.param + "=" + id
+	if token := s.door.shows(id); token != "" {
+		uri += "&" + token
+	}
+	return uri
+}
 
 // impersonal is a personalised playlist as the origin has it. It fails if a URI does not carry the session.
 func (s *server) impersonal(text []byte, id string) ([]byte, error) {

@@ -33,7 +33,7 @@ func (s storm) part(ctx context.Context, out io.Writer, opt *edgeOptions) error 
 	if err := mayOpen(s.listeners); err != nil {
 		return err
 	}
-	v, err := newVenue(opt.program)
+	v, err := newVenue(opt.with(gateOn))
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (s storm) round(ctx context.Context, out io.Writer, round int, begin func()
 		return err
 	}
 	defer c.end()
-	a, err := newAudience(ctx, c.plain)
+	a, err := newAudience(ctx, c.server)
 	if err != nil {
 		return err
 	}

@@ -19,16 +19,22 @@ type table struct {
 	idle  int // cells in which a server was held up
 }
 
-func newTable(out io.Writer) *table {
+// newTable is for nginx, the Earshot that is compared with it, and others that have a column of their own.
+func newTable(out io.Writer, servers []*server) *table {
 	fmt.Fprintf(out, "%s, %d cores. CPU of the server in µs per request; the lower the ratio, the better for Earshot.\n\n", runtime.GOOS+"/"+runtime.GOARCH,
 		runtime.NumCPU())
-	fmt.Fprintln(out, "| request, transport, connections | nginx | Earshot | ratio | target | nginx req/s | Earshot req/s | nginx p50 / p99 ms | Earshot p50 / p99 ms | nginx RSS MiB | Earshot RSS MiB | busy, nginx / Earshot |")
-	fmt.Fprintln(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+	others, rule := "", ""
+	for _, s := range servers[2:] {
+		others, rule = others+" "+s.name+" (ratio) |", rule+"--:|"
+	}
+	fmt.Fprintf(out, "| request, transport, connections | nginx | %s | ratio | target |%s nginx req/s | Earshot req/s | nginx p50 / p99 ms | Earshot p50 / p99 ms | nginx RSS MiB | Earshot RSS MiB | busy, nginx / Earshot |\n",
+		servers[1].name, others)
+	fmt.Fprintln(out, "|---|--:|--:|--:|--:|"+rule+"--:|--:|--:|--:|--:|--:|--:|")
 	return &table{out: out}
 }
 
 // row prints the medians of a cell.
-func (t *table) row(c cell, rounds [2][]*round) {
+func (t *table) row(c cell, rounds [][]*round) {
 	t.cells++
 	n, e := median(rounds[0]), median(rounds[1])
 	if n == nil || e == nil {
@@ -40,8 +46,16 @@ func (t *table) row(c cell, rounds [2][]*round) {
 	if c.target() > 0 {
 		target = fmt.Sprintf("%.2f", c.target())
 	}
-	fmt.Fprintf(t.out, "| %v | %.1f | %.1f | **%.2f** | %s | %.0f | %.0f | %s | %s | %.1f | %.1f | %.0f%% / %.0f%% |\n", c, n.perRequest(), e.perRequest(),
-		e.perRequest()/n.perRequest(), target, n.perSecond(), e.perSecond(), n.latency(), e.latency(), mib(n.memory.rss), mib(e.memory.rss), 100*n.busy(), 100*e.busy())
+	others := ""
+	for _, of := range rounds[2:] {
+		if o := median(of); o != nil {
+			others += fmt.Sprintf(" %.1f (%.2f) |", o.perRequest(), o.perRequest()/n.perRequest())
+		} else {
+			others += " no outcome |"
+		}
+	}
+	fmt.Fprintf(t.out, "| %v | %.1f | %.1f | **%.2f** | %s |%s %.0f | %.0f | %s | %s | %.1f | %.1f | %.0f%% / %.0f%% |\n", c, n.perRequest(), e.perRequest(),
+		e.perRequest()/n.perRequest(), target, others, n.perSecond(), e.perSecond(), n.latency(), e.latency(), mib(n.memory.rss), mib(e.memory.rss), 100*n.busy(), 100*e.busy())
 	if min(n.busy(), e.busy()) < quiet {
 		t.idle++
 	}

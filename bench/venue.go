@@ -18,7 +18,7 @@ streams:
   - stream: live
     path: ` + stationMount + `
     icy: http://%s` + stationMount + `
-`
+%s`
 
 // venue is where the relays are measured: an Icecast with a station, on the core of the load, which is Earshot's origin.
 type venue struct {
@@ -26,7 +26,8 @@ type venue struct {
 	program string // Earshot's
 	origin  *server
 	station *process
-	turns   int // servers started so far
+	doors   []*door // Earshot's
+	turns   int     // servers started so far
 }
 
 // groundwork makes the directory, builds Earshot unless there is a program, and keeps this process on the core of the load.
@@ -46,14 +47,14 @@ func groundwork(program string) (dir, earshot string, err error) {
 	return dir, program, nil
 }
 
-func newVenue(program string) (v *venue, err error) {
+func newVenue(opt *edgeOptions) (v *venue, err error) {
 	v = new(venue)
 	defer func() {
 		if err != nil {
 			v.close()
 		}
 	}()
-	if v.dir, v.program, err = groundwork(program); err != nil {
+	if v.dir, v.program, err = groundwork(opt.program); err != nil {
 		return v, err
 	}
 	if err = os.Chmod(v.dir, 0o755); err != nil { // Icecast changes its user before it reads its configuration again
@@ -62,8 +63,17 @@ func newVenue(program string) (v *venue, err error) {
 	if v.origin, err = startIcecast(filepath.Join(v.dir, "origin"), loadCore()); err != nil {
 		return v, err
 	}
-	v.station, err = startStation(v.dir, v.origin.plain)
-	return v, err
+	if v.station, err = startStation(v.dir, v.origin.plain); err != nil {
+		return v, err
+	}
+	for _, g := range opt.gates {
+		d, err := openDoor(v.dir, g)
+		if err != nil {
+			return v, err
+		}
+		v.doors = append(v.doors, d)
+	}
+	return v, nil
 }
 
 // contender is a server under test, started anew for each round, with what it needs.
@@ -73,9 +83,13 @@ type contender struct {
 	dir     string
 }
 
-// contenders start the two, in the order of the table.
-func (v *venue) contenders() [2]func() (*contender, error) {
-	return [2]func() (*contender, error){v.icecast, v.earshot}
+// contenders start Icecast and the Earshots, in the order of the table.
+func (v *venue) contenders() []func() (*contender, error) {
+	all := []func() (*contender, error){v.icecast}
+	for _, d := range v.doors {
+		all = append(all, func() (*contender, error) { return v.earshot(d) })
+	}
+	return all
 }
 
 func (v *venue) icecast() (c *contender, err error) {
@@ -90,8 +104,8 @@ func (v *venue) icecast() (c *contender, err error) {
 	return c, nil
 }
 
-func (v *venue) earshot() (c *contender, err error) {
-	c = &contender{server: &server{name: "Earshot"}, dir: v.nextDir()}
+func (v *venue) earshot(d *door) (c *contender, err error) {
+	c = &contender{server: &server{name: d.name(), door: d}, dir: v.nextDir()}
 	for _, at := range []*string{&c.plain, &c.admin} {
 		if *at, err = freeAddress(); err != nil {
 			return nil, err
@@ -100,7 +114,7 @@ func (v *venue) earshot() (c *contender, err error) {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return nil, err
 	}
-	conf := fmt.Sprintf(relayConf, c.plain, c.admin, filepath.Join(c.dir, "data"), v.origin.plain)
+	conf := fmt.Sprintf(relayConf, c.plain, c.admin, filepath.Join(c.dir, "data"), v.origin.plain, d.conf)
 	if err := c.check(v.program, c.dir, conf); err != nil {
 		return nil, err
 	}
@@ -120,6 +134,9 @@ func (c *contender) end() {
 
 func (v *venue) close() {
 	v.station.end()
+	for _, d := range v.doors {
+		d.close()
+	}
 	if v.origin != nil {
 		v.origin.proc.end()
 	}
