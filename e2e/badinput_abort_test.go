@@ -123,7 +123,7 @@ func dawdle(t testing.TB, e *edge, n int) {
 }
 
 func rawDialQuietly(e *edge) net.Conn {
-	c, err := net.DialTimeout("tcp", e.listen[len("http://"):], 5*time.Second)
+	c, err := net.DialTimeout("tcp", e.listen[len("http://"):], 20*time.Second)
 	if err != nil {
 		return nil
 	}

@@ -60,7 +60,7 @@ func (e *edge) moves(t testing.TB, by float64, do func(), name string, labels ..
 	t.Helper()
 	before := e.value(t, name, labels...)
 	do()
-	eventually(t, 5*time.Second, name+fmt.Sprint(labels), func() error {
+	eventually(t, 15*time.Second, name+fmt.Sprint(labels), func() error {
 		if now := e.value(t, name, labels...); now < before+by {
 			return fmt.Errorf("%v, and %v before: it should have grown by %v", now, before, by)
 		}

@@ -14,7 +14,7 @@ import (
 // rawDial connects to the edge's players' port.
 func rawDial(t testing.TB, e *edge) net.Conn {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", strings.TrimPrefix(e.listen, "http://"), 5*time.Second)
+	c, err := net.DialTimeout("tcp", strings.TrimPrefix(e.listen, "http://"), 20*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

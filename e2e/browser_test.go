@@ -59,7 +59,7 @@ func testAudioElement(t *testing.T, c codec) {
 func testDemo(t *testing.T) {
 	e := startDemo(t)
 	var address string
-	eventually(t, 5*time.Second, "the demo prints its address", func() error {
+	eventually(t, 20*time.Second, "the demo prints its address", func() error {
 		address = regexp.MustCompile(regexp.QuoteMeta(e.listen) + `/\S*`).FindString(e.proc.output(t))
 		if address == "" {
 			return fmt.Errorf("it has printed %q", e.proc.output(t))
@@ -69,7 +69,7 @@ func testDemo(t *testing.T) {
 	page := openPage(t, address)
 	players := []string{"icy"}
 	var native string
-	eventually(t, 10*time.Second, "the demo's page", func() error {
+	eventually(t, 30*time.Second, "the demo's page", func() error {
 		return page.eval(`document.getElementById('hls').canPlayType('application/vnd.apple.mpegurl')`, &native)
 	})
 	if native != "" {

@@ -123,7 +123,7 @@ func (d *devtools) call(method string, params, result any) error {
 			return nil
 		}
 		return json.Unmarshal(r.result, result)
-	case <-time.After(20 * time.Second):
+	case <-time.After(60 * time.Second):
 		return fmt.Errorf("%s: no answer", method)
 	}
 }

@@ -141,7 +141,7 @@ func TestDoorApp(t *testing.T) {
 		}
 		d.app(t, http.MethodPost, of("dora"), doorAppKey, map[string]string{"service": "live"}, http.StatusForbidden)
 		d.app(t, http.MethodDelete, of("dora")+"/"+all[0].ID, doorAppKey, nil, http.StatusNoContent)
-		l.waitCut(t, 3*time.Second, "a radio that the app ended")
+		l.waitCut(t, 10*time.Second, "a radio that the app ended")
 	})
 	t.Run("released while it plays", func(t *testing.T) {
 		t.Parallel()

@@ -38,7 +38,7 @@ func (r answered) isBlackout(t testing.TB, rule, message string) {
 func TestDoorBlackoutOpens(t *testing.T) {
 	t.Parallel()
 	o := startDoorOrigin(t)
-	opens := time.Now().Add(3 * time.Second).Truncate(time.Second).Add(time.Second)
+	opens := time.Now().Add(6 * time.Second).Truncate(time.Second).Add(time.Second) // the edge is up by then, and all listen
 	d := startDoor(t, o.onDemand("films")+o.mount("radio"), doorTokens+doorSeats+fmt.Sprintf(`blackouts:
   - {id: derby, streams: [films, radio], where: {network: 198.51.100.0/24}, from: %[1]q, message: "Not in your town, sorry."}
   - {id: boxes, streams: [films, radio], where: {device: stb}, from: %[1]q}
@@ -77,7 +77,7 @@ func TestDoorBlackoutOpens(t *testing.T) {
 		}
 		l.segment().isBlackout(t, l.rule, message[l.rule])
 		l.poll().isBlackout(t, l.rule, message[l.rule])
-		l.radio.waitCut(t, 3*time.Second, l.name)
+		l.radio.waitCut(t, 10*time.Second, l.name)
 		for _, row := range []seenRow{d.evidence(t, l.rule, "cut", l.id()), d.evidence(t, l.rule, "cut", "radio "+l.name)} {
 			if row.user != l.name || row.ip != l.address || row.edge != "e2e" || row.times != 1 || row.group != "films" && row.group != "radio" {
 				t.Errorf("the evidence of %s is %+v", l.name, row)
@@ -113,7 +113,7 @@ func TestDoorBlackoutAdded(t *testing.T) {
 	d.operate(t, http.MethodPost, "/blackouts", rule, http.StatusCreated)
 	d.operate(t, http.MethodPost, "/blackouts", rule, http.StatusConflict)
 	film.segment().isBlackout(t, "strike", "Strike!")
-	l.waitCut(t, 3*time.Second, "a radio that a new rule hides")
+	l.waitCut(t, 10*time.Second, "a radio that a new rule hides")
 	ask.listens(t).isBlackout(t, "strike", "Strike!")
 	news.step().plays(t)
 	newDoorPlayer(t, home, "Player").start(d.listen + "/films/master.m3u8").plays(t)

@@ -94,11 +94,13 @@ func TestDoorZap(t *testing.T) {
 	}
 }
 
+const zapSeatTTL = 8 * time.Second
+
 // TestDoorZapRadio: a receiver goes from mount to mount, and opens the next before it closes the last, or never closes it.
 func TestDoorZapRadio(t *testing.T) {
 	t.Parallel()
 	o := startDoorOrigin(t)
-	d := startDoor(t, o.mount("jazz")+o.mount("rock")+o.mount("talk"), doorTokens+"seat_ttl: 8s\nlimits: [{per: user, max: 1}]\n")
+	d := startDoor(t, o.mount("jazz")+o.mount("rock")+o.mount("talk"), doorTokens+fmt.Sprintf("seat_ttl: %v\nlimits: [{per: user, max: 1}]\n", zapSeatTTL))
 	mounts := []string{"/jazz.mp3", "/rock.mp3", "/talk.mp3"}
 	t.Run("opens before it closes", func(t *testing.T) {
 		t.Parallel()
@@ -123,7 +125,7 @@ func TestDoorZapRadio(t *testing.T) {
 		for n := range 2 {
 			dead := radioAsk{url: d.listen + mounts[n%3] + "?token=" + text, address: home, agent: "Receiver", dead: true}.listens(t)
 			dead.plays(t)
-			time.Sleep(300 * time.Millisecond) // what it had taken before is noted
+			time.Sleep(zapSeatTTL / 5) // what it had taken before is noted, six times within seat_ttl
 		}
 		l := radioAsk{url: d.listen + "/jazz.mp3?token=" + text, address: home, agent: "Receiver"}.listens(t)
 		l.plays(t)

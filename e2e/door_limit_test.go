@@ -75,7 +75,7 @@ func TestDoorEndOldest(t *testing.T) {
 		l.plays(t)
 		p := newDoorPlayer(t, away, "Phone")
 		p.start(d.listen + "/news/master.m3u8?token=" + text).plays(t)
-		l.waitCut(t, 3*time.Second, "the oldest")
+		l.waitCut(t, 10*time.Second, "the oldest")
 		p.step().plays(t)
 	})
 	t.Run("no loop", func(t *testing.T) {

@@ -24,7 +24,7 @@ type doorOrigin struct {
 
 func startDoorOrigin(t testing.TB) *doorOrigin {
 	t.Helper()
-	o := &doorOrigin{good: &goodOrigin{began: time.Now().Add(-goodWindow * goodSegment)}}
+	o := &doorOrigin{good: &goodOrigin{began: lived() - goodWindow*goodSegment}}
 	o.hls = httptest.NewServer(o)
 	t.Cleanup(o.hls.Close)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -122,9 +122,7 @@ func (l *doorRadio) leave() { l.conn.Close() }
 // waitCut waits until the edge has closed the connection.
 func (l *doorRadio) waitCut(t testing.TB, limit time.Duration, why string) {
 	t.Helper()
-	select {
-	case <-l.closed:
-	case <-time.After(limit):
+	if !within(limit, l.closed) {
 		t.Fatalf("%s: after %v the connection is still open", why, limit)
 	}
 }

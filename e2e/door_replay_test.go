@@ -25,7 +25,7 @@ func TestDoorKicked(t *testing.T) {
 
 	d.kick(t, id)
 	d.kick(t, "my-radio")
-	l.waitCut(t, 3*time.Second, "a kicked radio")
+	l.waitCut(t, 10*time.Second, "a kicked radio")
 
 	tries := func(t *testing.T) {
 		t.Helper()
@@ -81,7 +81,7 @@ func TestDoorBanned(t *testing.T) {
 
 	d.operate(t, http.MethodPost, "/bans", map[string]string{"user": "ann", "for": "1h"}, http.StatusCreated)
 	d.operate(t, http.MethodPost, "/bans", map[string]string{"session": nobody.id(), "for": "1h"}, http.StatusCreated)
-	cut.waitCut(t, 3*time.Second, "a banned radio")
+	cut.waitCut(t, 10*time.Second, "a banned radio")
 
 	tries := func(t *testing.T) {
 		t.Helper()
@@ -127,12 +127,12 @@ func TestDoorShortBan(t *testing.T) {
 	o := startDoorOrigin(t)
 	d := startDoor(t, o.live("news"), doorTokens+doorSeats)
 	u := d.listen + "/news/master.m3u8?token=" + token(t, "ann")
-	d.operate(t, http.MethodPost, "/bans", map[string]string{"user": "ann", "for": "2s", "reason": "calm down"}, http.StatusCreated)
+	d.operate(t, http.MethodPost, "/bans", map[string]string{"user": "ann", "for": "4s", "reason": "calm down"}, http.StatusCreated)
 	p := newDoorPlayer(t, home, "Player")
 	if r := p.ask(u).is(t, http.StatusForbidden, "banned"); r.Detail != "calm down" {
 		t.Errorf("the reason is %q", r.Detail)
 	}
-	eventually(t, 10*time.Second, "the ban ends", func() error {
+	eventually(t, 20*time.Second, "the ban ends", func() error {
 		_, err := get(u)
 		return err
 	})

@@ -123,7 +123,7 @@ func TestDoorExpiry(t *testing.T) {
 				keys += "  enforce_expiry: true\n"
 			}
 			d := startDoor(t, o.live("news")+o.mount("radio"), keys+doorSeats)
-			expires := time.Now().Add(3 * time.Second).Truncate(time.Second)
+			expires := time.Now().Add(4 * time.Second).Truncate(time.Second)
 			text := token(t, "ann", map[string]any{"exp": expires.Unix()})
 			over := expires.Add(time.Second) // the leeway
 			p := newDoorPlayer(t, home, "Player")
@@ -149,7 +149,7 @@ func TestDoorExpiry(t *testing.T) {
 			}
 			p.poll().is(t, http.StatusGone, "ended")
 			p.segment().is(t, http.StatusGone, "ended")
-			l.waitCut(t, 3*time.Second, "a radio whose token has expired")
+			l.waitCut(t, 10*time.Second, "a radio whose token has expired")
 			d.restart(t) // he hopes that the edge forgets
 			p.poll().is(t, http.StatusGone, "ended")
 		})

@@ -58,7 +58,7 @@ func (e *edge) run(t testing.TB, args ...string) {
 	t.Helper()
 	e.proc = start(t, earshot, args...)
 	t.Cleanup(func() { e.stop(t) })
-	e.proc.ready(t, 10*time.Second, "the edge is ready", func() error {
+	e.proc.ready(t, 30*time.Second, "the edge is ready", func() error {
 		_, err := get(e.admin + "/readyz")
 		return err
 	})
@@ -68,7 +68,7 @@ func (e *edge) run(t testing.TB, args ...string) {
 func (e *edge) stop(t testing.TB) {
 	t.Helper()
 	e.proc.signal(syscall.SIGTERM)
-	if err := e.proc.wait(t, 20*time.Second); err != nil {
+	if err := e.proc.wait(t, 30*time.Second); err != nil {
 		t.Errorf("the edge, asked to stop: %v", err)
 	}
 }

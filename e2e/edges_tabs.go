@@ -50,6 +50,7 @@ type tabReport struct {
 	}
 	Errors []string
 	Stalls []float64
+	Slept  float64 // ms: the longest that the page has not run
 	Played float64
 }
 

@@ -193,7 +193,7 @@ func TestICYOneUpstream(t *testing.T) {
 	i, e := station(t, mp3)
 	listen(t, e.listen+mp3.mount, 5)
 	e.waitMetric(t, `earshot_listeners{kind="icy",stream="mp3"}`, "5")
-	i.waitListeners(t, 5*time.Second, mp3.mount, 1)
+	i.waitListeners(t, 20*time.Second, mp3.mount, 1)
 
 	var now struct {
 		Listeners []struct {

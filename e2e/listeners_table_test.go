@@ -42,11 +42,23 @@ func TestListenersBooks(t *testing.T) {
 		defer mu.Unlock()
 		got[agent], from[agent] = n, v.source
 	}
+	began := time.Now()
+	var enough sync.WaitGroup // of all
 	for _, v := range d.visitors(t) {
-		players.Go(func() { note(v, v.agent, watchVOD(t, v)) })
-		players.Go(func() { note(v, v.agent+"-icy", tuneIn(t, v)) })
+		enough.Add(2)
+		players.Go(func() {
+			defer enough.Done()
+			note(v, v.agent, watchVOD(t, v))
+		})
+		players.Go(func() {
+			once := sync.OnceFunc(enough.Done)
+			defer once()
+			note(v, v.agent+"-icy", tuneIn(t, v, once))
+		})
 	}
-	time.AfterFunc(4*time.Second, func() { d.proc.signal(syscall.SIGTERM) })
+	enough.Wait()
+	time.Sleep(time.Until(began.Add(4 * time.Second))) // which is two slices
+	d.proc.signal(syscall.SIGTERM)
 	players.Wait()
 	if err := d.proc.wait(t, 20*time.Second); err != nil {
 		t.Errorf("the edge, asked to stop: %v\n%s", err, d.proc.output(t))
@@ -98,8 +110,8 @@ func watchVOD(t testing.TB, v *visitor) (n int64) {
 	return n
 }
 
-// tuneIn listens until the edge ends, and returns how many bytes came.
-func tuneIn(t testing.TB, v *visitor) int64 {
+// tuneIn listens until the edge ends, and returns how many bytes came. It says when they are enough.
+func tuneIn(t testing.TB, v *visitor, enough func()) int64 {
 	res := v.ask(t, "/radio.mp3", func(r *http.Request) {
 		r.Header.Set("User-Agent", v.agent+"-icy")
 		r.Header.Set("Icy-MetaData", "1")
@@ -107,7 +119,12 @@ func tuneIn(t testing.TB, v *visitor) int64 {
 	if res.StatusCode != http.StatusOK || res.Header.Get("Content-Type") != "audio/mpeg" || res.Header.Get("Icy-Metaint") != "16000" {
 		t.Errorf("%s: radio: %s, %v", v.agent, res.Status, res.Header)
 	}
-	n, err := io.Copy(io.Discard, res.Body)
+	n, err := io.CopyN(io.Discard, res.Body, 64<<10)
+	if enough(); err == nil {
+		var more int64
+		more, err = io.Copy(io.Discard, res.Body)
+		n += more
+	}
 	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("%s: radio: after %d bytes: %v", v.agent, n, err)
 	}
@@ -118,6 +135,7 @@ func tuneIn(t testing.TB, v *visitor) int64 {
 func TestListenersCurl(t *testing.T) {
 	t.Parallel()
 	d := startDoors(t, "127.0.0.0/8", startVOD(t))
+	var agents []string
 	for _, c := range []struct {
 		door door
 		args []string
@@ -140,6 +158,9 @@ func TestListenersCurl(t *testing.T) {
 		if want := fmt.Sprintf("%s %d", c.want, vodSizes[0]); out != want {
 			t.Errorf("curl %v: %q, want %q", c.args, out, want)
 		}
+		agents = append(agents, agent)
+	}
+	for _, agent := range agents {
 		eventually(t, 15*time.Second, agent, func() error {
 			if n, _ := d.booked(t, agent); n != int64(vodSizes[0]) {
 				return fmt.Errorf("the books say %d bytes, not %d", n, vodSizes[0])

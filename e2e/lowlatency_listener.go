@@ -23,7 +23,7 @@ type llListener struct {
 func newLLListener(t testing.TB, agent string) *llListener {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &llListener{agent: agent, heard: make(map[int]bool), client: &http.Client{Transport: transport, Timeout: 10 * time.Second}}
+	return &llListener{agent: agent, heard: make(map[int]bool), client: &http.Client{Transport: transport, Timeout: 20 * time.Second}}
 }
 
 // ask returns the body of an answer with that status.

@@ -144,7 +144,9 @@ func meterLL(t *testing.T, s *llShow, tales map[string]llTale) {
 	listeners := make(map[string]*llListener)
 	if s.ranged {
 		tales = maps.Clone(tales)
-		tales["a hint without an end, and gone between"] = llGoneBetween
+		tales["a hint without an end, and gone between"] = func(l *llListener, variants []*url.URL) error {
+			return llGoneBetween(l, variants, s.tracks[0])
+		}
 	}
 	for name, play := range tales {
 		l := newLLListener(t, "meter/"+name)

@@ -50,7 +50,7 @@ type llChange struct {
 // llPlay waits until the page has played so many seconds.
 func llPlay(t *testing.T, page *browser, seconds int) (r llReport) {
 	t.Helper()
-	eventually(t, time.Duration(seconds+40)*time.Second, "hls.js plays", func() error {
+	eventually(t, time.Duration(3*seconds+60)*time.Second, "hls.js plays", func() error {
 		if err := page.eval("report", &r); err != nil {
 			return err
 		}
@@ -62,9 +62,6 @@ func llPlay(t *testing.T, page *browser, seconds int) (r llReport) {
 	page.quiet(t)
 	return r
 }
-
-// complain is t.Errorf, or t.Logf where a machine that is too busy may be to blame.
-type complain func(format string, args ...any)
 
 // starved tells whether the page, or its player, had no processor for longer than a player so close to live can bear.
 func (r *llReport) starved() bool { return len(r.Starved) > 0 || r.Slept > 300 }

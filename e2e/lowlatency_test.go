@@ -7,6 +7,7 @@ import (
 // TestLowLatency: what an origin publishes in parts, and answers by the directives of rfc8216bis, comes through the edge as it was
 // meant. It runs before the parallel tests, as TestPlayers does: players that stay two seconds behind need the machine's attention.
 func TestLowLatency(t *testing.T) {
+	todo := make(map[string]func(*testing.T)) // at the same time: nearly all that they do is to wait
 	shows := []*llShow{television(), radio()}
 	encode(t, int(llHead.Seconds())+llSeconds()+30, shows...)
 	for _, test := range []struct {
@@ -28,10 +29,8 @@ func TestLowLatency(t *testing.T) {
 			if test.ranged && !s.ranged {
 				continue
 			}
-			t.Run(test.name+" "+s.name, func(t *testing.T) {
-				t.Parallel()
-				test.run(t, s)
-			})
+			todo[test.name+" "+s.name] = func(t *testing.T) { test.run(t, s) }
 		}
 	}
+	together(t, todo)
 }

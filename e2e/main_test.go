@@ -14,10 +14,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(buildAndRun(m))
+	stop := pulse.run()
+	code := buildAndRun(m)
+	stop()
+	os.Exit(code)
 }
 
-// runMore has four tests run at once, unless -parallel says otherwise: they wait for real time to pass, and leave a core idle
+// runMore has six tests run at once, unless -parallel says otherwise: they wait for real time to pass, and leave a core idle
 // where Go would give each a core.
 func runMore() error {
 	flag.Parse()
@@ -26,7 +29,7 @@ func runMore() error {
 	if given {
 		return nil
 	}
-	return flag.Set("test.parallel", "4")
+	return flag.Set("test.parallel", "6")
 }
 
 func buildAndRun(m *testing.M) int {

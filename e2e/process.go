@@ -90,13 +90,10 @@ func begin(t testing.TB, cmd *exec.Cmd) *process {
 // wait waits for the program to end by itself and returns how it did.
 func (p *process) wait(t testing.TB, limit time.Duration) error {
 	t.Helper()
-	select {
-	case <-p.exited:
-		return p.err
-	case <-time.After(limit):
+	if !within(limit, p.exited) {
 		t.Fatalf("%s still runs after %v", filepath.Base(p.cmd.Path), limit)
-		return nil
 	}
+	return p.err
 }
 
 // signal sends sig to the program, if it still runs.

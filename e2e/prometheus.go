@@ -35,7 +35,7 @@ func startPrometheus(t testing.TB, e *edge) *prometheus {
 	program := start(t, "prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "tsdb"),
 		"--web.listen-address="+address, "--log.level=warn")
 	p := &prometheus{url: "http://" + address}
-	program.ready(t, 20*time.Second, "Prometheus is ready", func() error {
+	program.ready(t, 40*time.Second, "Prometheus is ready", func() error {
 		_, err := get(p.url + "/-/ready")
 		return err
 	})
@@ -68,7 +68,7 @@ func (p *prometheus) value(promQL string) (float64, error) {
 // waitFor waits until an expression has the value want.
 func (p *prometheus) waitFor(t testing.TB, promQL string, want float64) {
 	t.Helper()
-	eventually(t, 15*time.Second, promQL, func() error {
+	eventually(t, 30*time.Second, promQL, func() error {
 		got, err := p.value(promQL)
 		if err != nil {
 			return err

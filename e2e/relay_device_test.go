@@ -52,7 +52,7 @@ func untouched(t *testing.T, w *tower, e *outpost, f *format) {
 	if asked := strings.Count(w.proc.output(t), `"GET `+f.mount); asked > 0 {
 		t.Errorf("HEAD had Icecast asked %d times", asked)
 	}
-	w.waitListeners(t, time.Second, f.mount, 0)
+	w.waitListeners(t, 10*time.Second, f.mount, 0)
 	nothingInTheBooks(t, e, "head")
 }
 
@@ -219,7 +219,7 @@ func safari(t *testing.T, e *outpost) {
 	}
 }
 
-// testRelayGone: a listener who leaves is gone from the gauge within a second (a busy machine may add half of one), though the source is
+// testRelayGone: a listener who leaves is gone from the gauge within a second (a busy machine may add two), though the source is
 // silent and nothing is written to him.
 func testRelayGone(t *testing.T) {
 	frames := make([]byte, 0, 200*418)
@@ -238,8 +238,10 @@ func testRelayGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.conn.Close()
-		if err := r.hear(time.Now().Add(700 * time.Millisecond)); err != nil || r.received == 0 {
-			t.Fatalf("%d bytes, %v", r.received, err)
+		for end := lived() + 15*time.Second; r.received == 0 && lived() < end; {
+			if err := r.hear(time.Now().Add(700 * time.Millisecond)); err != nil {
+				t.Fatalf("%d bytes, %v", r.received, err)
+			}
 		}
 		if n := e.value(t, "earshot_listeners", `stream="k"`, `kind="icy"`); n != 1 {
 			t.Errorf("%v listeners", n)
@@ -248,7 +250,7 @@ func testRelayGone(t *testing.T) {
 		if err := leaves[name](r); err != nil {
 			t.Error(err)
 		}
-		eventually(t, 1500*time.Millisecond, "he who "+name+" is gone", func() error {
+		eventually(t, 3*time.Second, "he who "+name+" is gone", func() error {
 			if n := e.value(t, "earshot_listeners", `stream="k"`, `kind="icy"`); n != 0 {
 				return fmt.Errorf("%v listeners", n)
 			}

@@ -78,7 +78,7 @@ func listenBoth(t *testing.T, w *tower, e *outpost, f *format) {
 		listening.Go(func() { recordFor(t, p.through, e.listen+f.mount, (*recording).part) })
 	}
 	if f.frame != "ogg" {
-		time.Sleep(2500 * time.Millisecond)
+		time.Sleep(1500 * time.Millisecond)
 		w.setTitle(t, f.mount, secondTitle)
 	}
 	listening.Wait()

@@ -54,7 +54,7 @@ func testRelayOutage(t *testing.T) {
 	if n := e.value(t, "earshot_relay_cuts_total", reasonGone); n != 0 {
 		t.Errorf("%v listeners were ended for want of a source", n)
 	}
-	w.waitListeners(t, 5*time.Second, f.mount, 1)
+	w.waitListeners(t, 20*time.Second, f.mount, 1)
 	if err := mostlyWhole(f, witness.body); err != nil {
 		t.Errorf("what the witness heard, before and after: %v", err)
 	}
@@ -74,21 +74,21 @@ func testRelayFailover(t *testing.T) {
 	e := newOutpost(t, "failover", truthTimes,
 		[]string{mountOf("k", "/k.mp3", "", w.url(first.mount), w.url(second.mount))}).start(t)
 	a := seatAudience(t, e.listen, "/k.mp3", 20)
-	w.waitListeners(t, 5*time.Second, first.mount, 1)
+	w.waitListeners(t, 20*time.Second, first.mount, 1)
 	source.end()
 	gone := time.Now()
-	w.waitListeners(t, 15*time.Second, second.mount, 1)
+	w.waitListeners(t, 30*time.Second, second.mount, 1)
 	over := time.Since(gone)
-	_, heard := a.resume(t, 10*time.Second)
+	_, heard := a.resume(t, 30*time.Second)
 
 	w.air(t, first, 3)
 	w.waitOnAir(t, first.mount)
 	back := time.Now()
 	w.waitListeners(t, 45*time.Second, first.mount, 1)
-	w.waitListeners(t, 10*time.Second, second.mount, 0)
+	w.waitListeners(t, 30*time.Second, second.mount, 0)
 	t.Logf("the second mount after %v, heard by all after %v more; the first again after %v; longest gap %v", over.Round(time.Millisecond),
 		heard.Round(time.Millisecond), time.Since(back).Round(time.Millisecond), a.longestGap().Round(time.Millisecond))
-	a.resume(t, 10*time.Second)
+	a.resume(t, 30*time.Second)
 	if n := a.staying(); n != len(a.seats) {
 		t.Errorf("%d of %d listeners stayed", n, len(a.seats))
 	}

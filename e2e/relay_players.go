@@ -50,7 +50,7 @@ func (p playing) complaint() error {
 
 // playFFmpeg decodes so much of url; the first error ends it. It is to count samples: the stream's clock runs since the stream began.
 func playFFmpeg(t testing.TB, url string, d time.Duration) error {
-	p := listenWith(t, d+15*time.Second, "ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", url,
+	p := listenWith(t, d+40*time.Second, "ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", url,
 		"-af", "asetpts=N/SR/TB", "-t", seconds(d), "-f", "null", "-")
 	return p.complaint()
 }
@@ -62,7 +62,7 @@ func playMPG123(t testing.TB, url string, d time.Duration, f *format) error {
 		frame = 576
 	}
 	frames := strconv.Itoa(int(d.Seconds() * float64(f.rate) / float64(frame)))
-	p := listenWith(t, d+15*time.Second, "mpg123", "-q", "-n", frames, "-e", "s16", "-s", url)
+	p := listenWith(t, d+40*time.Second, "mpg123", "-q", "-n", frames, "-e", "s16", "-s", url)
 	if err := p.complaint(); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func playMPG123(t testing.TB, url string, d time.Duration, f *format) error {
 	return nil
 }
 
-// playVLC plays url into a file for so long, and is asked to stop then: its own clock is the stream's, which runs since the stream began.
+// playVLC plays url into a file until that holds so much, and is asked to stop then: its own clock is the stream's, which runs since the stream began.
 // VLC refuses to run as root; then it runs as nobody.
 func playVLC(t testing.TB, url string, d time.Duration, rate int) error {
 	command := []string{"vlc", "-I", "dummy", "--no-dbus", "--no-media-library", "--aout", "adummy",
@@ -81,39 +81,52 @@ func playVLC(t testing.TB, url string, d time.Duration, rate int) error {
 	if os.Geteuid() == 0 {
 		command = append([]string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/nonexistent"}, command...)
 	}
-	const starting = 2 * time.Second
-	p := listenUntil(t, d+starting, command[0], command[1:]...)
+	const wavHeader = 44
+	p := listenUntil(t, d+20*time.Second, wavHeader+signal{nil, rate}.bytesOf(d), command[0], command[1:]...)
 	if p.err != nil {
 		return p.complaint()
 	}
 	if noise := complaintsOfVLC(p.said); noise != "" {
 		return errors.New(noise)
 	}
-	const wavHeader = 44
-	heard := signal{p.out[min(wavHeader, len(p.out)):], rate}.long()
-	if heard < d*8/10 {
-		return fmt.Errorf("%v in the file after %v: %s", heard, d+starting, tail(p.said, 10))
+	if heard := (signal{p.out[min(wavHeader, len(p.out)):], rate}).long(); heard < d {
+		return fmt.Errorf("%v in the file, of %v: %s", heard, d, tail(p.said, 10))
 	}
 	return nil
 }
 
-// listenUntil runs a player for so long, and asks it to stop then.
-func listenUntil(t testing.TB, d time.Duration, name string, args ...string) playing {
+// listenUntil runs a player until it has written so many bytes, or for so long, and asks it to stop then.
+func listenUntil(t testing.TB, limit time.Duration, bytes int, name string, args ...string) playing {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), d)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program(t, name), args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
-	var out, said bytes.Buffer
+	out := filling{most: bytes, full: cancel}
+	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &said
 	err := cmd.Run()
 	if ctx.Err() == nil {
 		err = fmt.Errorf("it stopped by itself: %w", errOrNone(err))
-	} else if errors.Is(err, context.DeadlineExceeded) || errors.As(err, new(*exec.ExitError)) {
+	} else if errors.Is(err, ctx.Err()) || errors.As(err, new(*exec.ExitError)) {
 		err = nil
 	}
-	return playing{out.Bytes(), strings.TrimSpace(said.String()), err}
+	return playing{out.got, strings.TrimSpace(said.String()), err}
+}
+
+// filling keeps what is written, and tells when it is enough.
+type filling struct {
+	got  []byte
+	most int
+	full func()
+}
+
+func (f *filling) Write(b []byte) (int, error) {
+	if f.got = append(f.got, b...); len(f.got) >= f.most {
+		f.full()
+	}
+	return len(b), nil
 }
 
 // complaintsOfVLC leaves out what is no fault of the stream: that there is no keyboard, and frames of MP3 that lean on others from before
@@ -131,7 +144,7 @@ func complaintsOfVLC(said string) string {
 
 // playCurl fetches for so long; what came must be whole frames, but for the last.
 func playCurl(t testing.TB, url string, d time.Duration, f *format) error {
-	p := listenWith(t, d+15*time.Second, "curl", "-sS", "-N", "-m", seconds(d), url)
+	p := listenWith(t, d+40*time.Second, "curl", "-sS", "-N", "-m", seconds(d), url)
 	const timeout = 28 // curl's own; there is no other way to end a stream that has no end
 	var how *exec.ExitError
 	if !errors.As(p.err, &how) || how.ExitCode() != timeout {

@@ -67,7 +67,7 @@ func (s *shoutcast) accept() {
 }
 
 func (s *shoutcast) serve(c net.Conn) {
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second)) // what follows fails if it cannot be set
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second)) // what follows fails if it cannot be set
 	r, err := http.ReadRequest(bufio.NewReader(c))
 	if err != nil {
 		return

@@ -124,7 +124,7 @@ func TestSoak(t *testing.T) {
 
 // stay listens until told to leave, and notes if it had to wait.
 func (p *recording) stay(t *testing.T, stop chan struct{}) {
-	for last := time.Now(); ; {
+	for last := lived(); ; {
 		before := p.received
 		if err := p.hear(time.Now().Add(200 * time.Millisecond)); err != nil {
 			t.Errorf("the steady listener: %v", err)
@@ -132,10 +132,10 @@ func (p *recording) stay(t *testing.T, stop chan struct{}) {
 			return
 		}
 		if p.received > before {
-			last = time.Now()
-		} else if wait := time.Since(last); wait > patience {
+			last = lived()
+		} else if wait := lived() - last; wait > patience {
 			t.Errorf("the steady listener has heard nothing for %v", wait)
-			last = time.Now()
+			last = lived()
 		}
 		select {
 		case <-stop:

@@ -54,7 +54,7 @@ func (o *outpost) launch(t testing.TB) {
 
 func (o *outpost) waitReady(t testing.TB) {
 	t.Helper()
-	eventually(t, 15*time.Second, "the edge is ready again", func() error {
+	eventually(t, 30*time.Second, "the edge is ready again", func() error {
 		_, err := get(o.admin + "/readyz")
 		return err
 	})

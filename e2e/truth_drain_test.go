@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// drainLimit is what serve.go gives requests to come to an end, and some time to store what was heard.
-const drainLimit = 15 * time.Second
+// drainLimit is what serve.go gives requests and listeners to come to an end, and some time to store what was heard.
+const drainLimit = 20 * time.Second
 
 // TestDrain: asked to stop, the edge accepts nobody new, lets bodies on their way come to their end, ends the listeners of mounts, stores every
 // byte that it has sent, and exits with 0.
@@ -40,7 +40,7 @@ func TestDrain(t *testing.T) {
 
 	began := time.Now()
 	o.proc.signal(syscall.SIGTERM)
-	eventually(t, 2*time.Second, "nobody new is let in", func() error {
+	eventually(t, 5*time.Second, "nobody new is let in", func() error {
 		c, err := net.Dial("tcp", strings.TrimPrefix(o.listen, "http://"))
 		if err == nil {
 			c.Close()
@@ -123,7 +123,7 @@ func (r *receiver) whole(t *testing.T) {
 // waitHeard waits until that many listeners are heard.
 func waitHeard(t *testing.T, o *outpost, listeners int) {
 	t.Helper()
-	eventually(t, 10*time.Second, "all listeners are in the books", func() error {
+	eventually(t, 30*time.Second, "all listeners are in the books", func() error {
 		if n := o.number(t, `SELECT count(DISTINCT user_agent) FROM listen_events WHERE bytes > 10000`); n < int64(listeners) {
 			return fmt.Errorf("%d of %d", n, listeners)
 		}

@@ -9,10 +9,18 @@ const report = {
   refusals: [], // {status, code, detail, fetched, after}: as hls.js tells them, and as fetch does; after so many seconds played
   errors: [], // anything else that hls.js takes for fatal
   stalls: [], // seconds played at each `waiting` with nothing in hand
+  slept: 0, // ms: the longest that the page has not run
   played: 0, // seconds of media in all
 };
 
 let hls, timer, last = null;
+
+let lastBreath = performance.now();
+setInterval(() => {
+  const now = performance.now();
+  report.slept = Math.max(report.slept, Math.round(now - lastBreath));
+  lastBreath = now;
+}, 25);
 
 function inHand() {
   const { buffered, currentTime } = audio;
@@ -38,8 +46,9 @@ async function refused(e) {
   const refusal = { status: e.response.code, url: e.url || e.frag?.url || e.context?.url, after: report.played };
   again();
   try {
-    Object.assign(refusal, JSON.parse(e.networkDetails.responseText));
-  } catch { /* of a segment hls.js keeps bytes */ }
+    const { response } = e.networkDetails; // of a segment hls.js has bytes
+    Object.assign(refusal, JSON.parse(typeof response === 'string' ? response : new TextDecoder().decode(response)));
+  } catch { /* a refusal that is no JSON has no code */ }
   const answer = await fetch(refusal.url);
   if (!answer.ok) Object.assign(refusal, { fetched: (await answer.json()).code });
   message.textContent = refusal.detail ?? '';

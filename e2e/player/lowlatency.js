@@ -52,6 +52,8 @@ const hls = new Hls({
   maxLiveSyncPlaybackRate: 1.5, // so that where it starts does not decide how far behind it stays
 });
 
+let changed = null; // seconds of media played when the variant was changed
+
 // A page that did not run for so long has not asked for its next part either.
 let start; // of playing
 const breath = 25;
@@ -109,7 +111,9 @@ function progress() {
   report.wall = (performance.now() - start) / 1000;
   report.latencies.push({ hls: hls.latency, behind: (Date.now() - hls.playingDate) / 1000 });
   if (!report.change && report.played >= seconds / 3) change();
-  if (report.played < seconds) return;
+  if (report.change && changed === null) changed = report.played;
+  // On a busy machine it may be some time until there is a moment to change at.
+  if (report.played < (changed === null ? 3 * seconds : Math.max(seconds, changed + seconds / 3))) return;
   video.removeEventListener('timeupdate', progress);
   leave();
 }
