@@ -68,7 +68,7 @@ func TestReturn(t *testing.T) {
 			t.Errorf("%d trials in a minute", trials)
 		}
 		n.up("a:80", always(200))
-		time.Sleep(11 * time.Second)
+		time.Sleep(time.Minute) // the longest rest, and a trial that had begun
 		n.seen("b:80")
 		for range 3 {
 			if status, err := get(t, c, "/x", "a", "b"); status != 200 {
