@@ -194,6 +194,9 @@ func TestThousandListeners(t *testing.T) {
 		})
 	}
 	sent.Wait()
+	for end := time.Now().Add(time.Minute); r.came.Load() < int64(n) && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
 	time.Sleep(100 * time.Millisecond) // most are waiting by now
 	close(open)
 	work.Wait()

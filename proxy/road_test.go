@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,8 @@ import (
 
 // road is a data plane in front of an origin that a test writes, with the book it counts in.
 type road struct {
+	came atomic.Int64 // requests, so far
+
 	t      *testing.T
 	up     string // the origin
 	url    string
@@ -90,7 +93,11 @@ func (r *road) front(up string) {
 	if r.wrap != nil {
 		listening = r.wrap(l, p)
 	}
-	server := &http.Server{Handler: p, ConnContext: ConnContext, ErrorLog: log.New(io.Discard, "", 0)}
+	counted := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.came.Add(1)
+		p.ServeHTTP(w, req)
+	})
+	server := &http.Server{Handler: counted, ConnContext: ConnContext, ErrorLog: log.New(io.Discard, "", 0)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
