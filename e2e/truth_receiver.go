@@ -19,15 +19,16 @@ import (
 type receiver struct {
 	// Set at construction.
 	agent, address string
-	header         http.Header   // sent with every request
-	query          string        // added to every URL
-	bare           bool          // asks without what the edge has added to the URIs
-	window         int           // SO_RCVBUF; 0: the kernel's choice
-	edges          []string      // asked in turn
-	studio         *studio       // what comes must be what the studio holds
-	run            func() int    // of the edge; nil: there is only one
-	pace           time.Duration // after each read
-	linger         time.Duration // before it leaves in the middle of a body
+	header         http.Header     // sent with every request
+	query          string          // added to every URL
+	bare           bool            // asks without what the edge has added to the URIs
+	window         int             // SO_RCVBUF; 0: the kernel's choice
+	edges          []string        // asked in turn
+	studio         *studio         // what comes must be what the studio holds
+	run            func() int      // of the edge; nil: there is only one
+	pace           time.Duration   // after each read
+	hurry          <-chan struct{} // when it is closed there is no pace any more; nil: never
+	linger         time.Duration   // before it leaves in the middle of a body
 
 	ledger
 	turn  int
@@ -242,7 +243,11 @@ func (b *body) read(leaveAfter int64) error {
 		}
 		b.r.ledger.read = append(b.r.ledger.read, b.receipt(int64(n)))
 		b.at, b.got = b.at+int64(n), b.got+int64(n)
-		time.Sleep(b.r.pace)
+		select {
+		case <-b.r.hurry:
+		default:
+			time.Sleep(b.r.pace)
+		}
 	}
 	return err
 }
