@@ -309,9 +309,13 @@ func TestDoorBarePolling(t *testing.T) {
 		t.Errorf("two users are one session, %q", ids["ann"])
 	}
 	for user, id := range ids {
-		if seats := d.seats(t, user); len(seats) != 1 || seats[0] != id {
-			t.Errorf("%s has the seats %q, and plays %q", user, seats, id)
-		}
+		eventually(t, 10*time.Second, "the seat of who polls", func() error {
+			players[user].step().plays(t)
+			if seats := d.seats(t, user); len(seats) != 1 || seats[0] != id {
+				return fmt.Errorf("%s has the seats %q, and plays %q", user, seats, id)
+			}
+			return nil
+		})
 	}
 	newDoorPlayer(t, home, "VLC/3.0.20 LibVLC/3.0.20").ask(d.listen+"/news/hi/index.m3u8").is(t, http.StatusUnauthorized, "token-required")
 }
